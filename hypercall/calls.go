@@ -59,9 +59,6 @@ type StartArgs struct {
 	UpcallStack GVA // IN: initial RSP there
 	Gate        GVA // IN: entry of system calls, where a stray SYSCALL instruction is sent
 	Return      GVA // IN: the jump through Control.Resume that ends the return to an interrupted thread
-	CopyStart   GVA // IN: [CopyStart, CopyEnd) is the only kernel code that may fault on user memory, and
-	CopyEnd     GVA // IN:
-	CopyFault   GVA // IN: is where it then goes on
 }
 
 // PollArgs waits. The monitor first sends what the rings hold, then sleeps until a device has something, a signal

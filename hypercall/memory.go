@@ -44,7 +44,7 @@ type Region struct {
 	Start GVA
 	End   GVA
 	Prot  uint32 // Prot bits
-	_     uint32
+	Used  uint32 // for the guest's own use
 }
 
 // MaxRegions is how many regions a guest can have at a time.

@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"ukvm.dev/hypercall"
+)
+
+// entries are the addresses Start finds for CallStart: assembly has no other way to name them to Go.
+var entries entryPoints
+
+type entryPoints struct{ upcall, stack, gate, tail uintptr }
+
+// boot is the first Go code of a guest. Start has switched to the kernel's stack; upcalls are masked. When it returns,
+// Go's runtime starts on the first thread as on any Linux.
+func boot() {
+	b := boot_()
+	if b.Magic != hypercall.BootMagic || b.Version != hypercall.Version {
+		halt(255, 0) // the monitor has checked the image's version, so this is no monitor
+	}
+	start()
+	initThreads()
+	initFiles()
+	initRandom(b)
+	initXsave()
+}
+
+// start tells the monitor where upcalls go.
+func start() {
+	// The tail of the return path: MOVQ $0, Control.Mask (12 bytes), then the jump through Control.Resume.
+	const store = 12
+	tail := uint64(entries.tail)
+	if *word32(tail)&0xffffff != 0x04c748 || *word32(tail + store)&0xffffff != 0x2524ff {
+		abort("the guest kernel's return path is not encoded as expected")
+	}
+	a := (*hypercall.StartArgs)(args())
+	a.Upcall = hypercall.GVA(entries.upcall)
+	a.UpcallStack = hypercall.GVA(entries.stack)
+	a.Gate = hypercall.GVA(entries.gate)
+	a.Return = hypercall.GVA(tail + store)
+	call(hypercall.CallStart)
+}
+
+func initThreads() {
+	for i := range actions {
+		actions[i] = action{}
+	}
+	setRunning(newThread())
+	initLimits()
+}
+
+func initFiles() { initConsole() }
+
+func initRandom(b *hypercall.Boot) {
+	var key [32]byte
+	copy(key[:], b.Seed[:32])
+	mixKey(addressOf(&key[0]))
+}
+
+// initXsave reserves the memory for vector states. Its size depends on what the processor has, which CPUID leaf 0xD
+// tells for the state components that are enabled (Intel SDM vol. 1 §13.2); the areas are aligned to 64 bytes.
+func initXsave() {
+	size := cpuidFunc(0xd, 0) >> 32
+	xsaveStride = (size + 63) &^ 63
+	n := roundUp(2 * maxThreads * xsaveStride)
+	xsaveBase = chooseAddress(0, n)
+	if xsaveBase == 0 || !insert(xsaveBase, xsaveBase+n, protRead|protWrite, false) {
+		abort("no address space for vector states")
+	}
+	xsaveArea = xsaveOf(running, 0)
+}
+
+func bootInfo(addr uint64) *hypercall.Boot {
+	return *(**hypercall.Boot)(unsafe.Pointer(&addr))
+}
+
+// Boot returns what the monitor has told the guest. It is read-only memory.
+func Boot() *hypercall.Boot { return boot_() }
+
+// Queue returns the memory of queue n, 0 or 1, of a device.
+func Queue(device, n int) *hypercall.Queue { return queueOf(device, n) }
+
+// Resident returns how many bytes of guest RAM are in use, page tables included.
+func Resident() uint64 { return control().Resident }
+
+// Regions returns the region table: what is mapped. It changes at any time.
+func Regions() *hypercall.Regions { return regions() }

@@ -1,0 +1,57 @@
+#include "go_asm.h"
+#include "textflag.h"
+
+// MONOTONIC leaves monotonic time in RAX and the sequence number it holds for in R8; it uses RDX. hypercall.Clock has
+// the formula. LFENCE keeps RDTSC from running ahead of the load of the sequence number.
+#define MONOTONIC \
+	MOVQ	const_clockSeq, R8; \
+	LFENCE; \
+	RDTSC; \
+	SHLQ	$32, DX; \
+	ORQ	DX, AX; \
+	XORL	DX, DX; \
+	SUBQ	const_clockTSC, AX; \
+	CMOVQCS	DX, AX; \
+	MULQ	const_clockMult; \
+	SHRQ	$32, DX, AX; \
+	ADDQ	const_clockMonotonic, AX
+
+// func vclock(clock int32, ts *timespec) int32
+// clock_gettime as a vDSO provides it (C calling convention: EDI, RSI; result in EAX). Only RAX, RCX, RDX, R8 and R11
+// change. The runtime calls it through runtime.vdsoClockgettimeSym; others than CLOCK_REALTIME (0) and CLOCK_MONOTONIC
+// (1) go through the gate.
+TEXT ·vclock(SB),NOSPLIT|NOFRAME,$0-0
+	CMPL	DI, $1
+	JHI	other
+retry:
+	MONOTONIC
+	TESTL	DI, DI
+	JNE	check
+	ADDQ	const_clockRealtimeOffset, AX
+check:
+	TESTQ	$1, R8
+	JNE	retry
+	CMPQ	R8, const_clockSeq
+	JNE	retry
+	XORL	DX, DX
+	MOVL	$1000000000, CX
+	DIVQ	CX
+	MOVQ	AX, 0(SI)
+	MOVQ	DX, 8(SI)
+	XORL	AX, AX
+	RET
+other:
+	MOVL	$const_nrClockGettime, AX
+	CALL	·gateCall(SB)
+	RET
+
+// func monotonic() uint64
+// Monotonic time in ns. Internal calling convention (result in RAX); called through nowFunc only.
+TEXT ·monotonic(SB),NOSPLIT|NOFRAME,$0-0
+again:
+	MONOTONIC
+	TESTQ	$1, R8
+	JNE	again
+	CMPQ	R8, const_clockSeq
+	JNE	again
+	RET

@@ -1,0 +1,69 @@
+package kernel
+
+import (
+	"unsafe"
+
+	"ukvm.dev/hypercall"
+)
+
+// Devices. Their rings are the drivers' business (package driver); here a device is a descriptor that becomes readable
+// when the monitor has used descriptors that the driver has not seen, which is when Used.Index differs from Avail.Event.
+
+type device struct {
+	open bool
+	fd   uint32
+	seen [2]uint16 // Used.Index of each queue when the descriptor was last raised
+}
+
+var (
+	devices     [hypercall.MaxDevices]device
+	deviceCount int // no open device has this index or a higher one
+)
+
+// sysOpenDevice makes a descriptor for a device of the boot information.
+func sysOpenDevice(index uint64) uint64 {
+	if index >= uint64(boot_().Devices) || devices[index].open {
+		return fail(eNOENT)
+	}
+	fd, errno := openFile(3, kindDevice, oNonblock|oCloexec, index)
+	if errno != 0 {
+		return fail(errno)
+	}
+	devices[index] = device{open: true, fd: uint32(fd)}
+	deviceCount = max(deviceCount, int(index)+1)
+	return fd
+}
+
+// queueOf is the memory of a device's queue.
+func queueOf(device, queue int) *hypercall.Queue {
+	addr := ringsAddr + uint64(device)*hypercall.RingSlot + uint64(queue)*hypercall.QueueSize
+	return *(**hypercall.Queue)(unsafe.Pointer(&addr))
+}
+
+// collectDevices raises the descriptors of devices whose rings have moved on since the last time.
+func collectDevices() {
+	for i := range deviceCount {
+		d := &devices[i]
+		if !d.open {
+			continue
+		}
+		if lookup(uint64(d.fd)) == nil || files[d.fd].kind != kindDevice || files[d.fd].value != uint64(i) {
+			d.open = false // the driver has closed it
+			continue
+		}
+		ready, moved := false, false
+		for n := range d.seen {
+			q := queueOf(i, n)
+			used := q.Used.Index
+			ready = ready || used != q.Avail.Event
+			moved = moved || used != d.seen[n]
+			d.seen[n] = used
+		}
+		switch {
+		case ready && moved:
+			setReady(uint64(d.fd), epollIn, 0)
+		case !ready && files[d.fd].level != 0:
+			setReady(uint64(d.fd), 0, epollIn)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package kernel
+
+// eventfd(2): a counter one can wait for. The runtime wakes its poller with one.
+
+const eventfdMax = ^uint64(0) - 1
+
+func sysEventfd(initial, flags uint64) uint64 {
+	const semaphore = 1
+	fd, errno := openFile(0, kindEventfd, flags, initial&0xffffffff)
+	if errno != 0 {
+		return fail(errno)
+	}
+	f := &files[fd]
+	if flags&semaphore != 0 {
+		f.flags |= fileSemaphore
+	}
+	eventfdReady(f, fd)
+	return fd
+}
+
+// eventfdReady brings the readiness of an eventfd up to date.
+func eventfdReady(f *file, fd uint64) {
+	set, clear := uint32(epollOut), uint32(epollIn)
+	if f.value != 0 {
+		set, clear = epollIn|epollOut, 0
+	}
+	if f.value == eventfdMax {
+		set, clear = epollIn, epollOut
+	}
+	setReady(fd, set, clear)
+}
+
+func eventfdRead(f *file, fd, addr, n uint64) uint64 {
+	if n < 8 {
+		return fail(eINVAL)
+	}
+	if f.value == 0 {
+		return fail(eAGAIN)
+	}
+	v := f.value
+	if f.flags&fileSemaphore != 0 {
+		v = 1
+	}
+	f.value -= v
+	*word(addr) = v
+	eventfdReady(f, fd)
+	return 8
+}
+
+// eventfdWrite adds to the counter. A sum that does not fit is EAGAIN even on a blocking descriptor.
+func eventfdWrite(f *file, fd, addr, n uint64) uint64 {
+	if n < 8 {
+		return fail(eINVAL)
+	}
+	v := *word(addr)
+	if v == ^uint64(0) {
+		return fail(eINVAL)
+	}
+	if f.value+v < v || f.value+v > eventfdMax {
+		return fail(eAGAIN)
+	}
+	f.value += v
+	eventfdReady(f, fd)
+	return 8
+}

@@ -1,0 +1,14 @@
+package kernel
+
+import "unsafe"
+
+// Hook is package posix's entry: package syscall offers it the calls that Hooked names, on the calling goroutine and
+// before the runtime enters "in a system call", so that it may allocate and wait. a1 to a6 are the arguments; those
+// that are pointers for this call (see Hooked) also come as p1 to p6, which follow the goroutine's stack when it moves;
+// their uintptr twins do not and must not be used. If ok is false the call goes to the gate. errno is positive; r1 is
+// then not used.
+var Hook func(trap, a1, a2, a3, a4, a5, a6 uintptr, p1, p2, p3, p4, p5, p6 unsafe.Pointer) (r1, errno uintptr, ok bool)
+
+// Hooked says which system calls are offered to Hook, by number, and which of their arguments are pointers: bit 7 for
+// "offered", bit i-1 for argument i. Package posix fills it before it sets Hook.
+var Hooked [512]uint8

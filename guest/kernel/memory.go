@@ -1,0 +1,178 @@
+package kernel
+
+import "ukvm.dev/hypercall"
+
+// Memory calls: mmap(2) of anonymous memory and its relatives. Addresses are chosen upwards from mmapStart, far from
+// where Go asks for its heap (0xc000000000 and up, also with a random base below 1<<47). Most changes are changes of
+// the region table only; the monitor is called when pages may be present.
+
+const (
+	mmapStart = 1 << 44
+	mmapEnd   = uint64(hypercall.MmapEnd)
+	userStart = uint64(hypercall.ImageBase)
+)
+
+// mmapNext is where the search for a free range begins; it returns to mmapStart when the space above is used up.
+var mmapNext uint64 = mmapStart
+
+// Flags of mmap(2) and madvise(2).
+const (
+	mapShared         = 0x1
+	mapPrivate        = 0x2
+	mapFixed          = 0x10
+	mapAnonymous      = 0x20
+	mapPopulate       = 0x8000
+	mapFixedNoReplace = 0x100000
+
+	madvDontNeed      = 4
+	madvFree          = 8
+	madvPopulateRead  = 22
+	madvPopulateWrite = 23
+)
+
+func roundUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }
+
+// rangeOK checks a page-aligned start and a length, and returns the end of the range.
+func rangeOK(start, n uint64) (end uint64, ok bool) {
+	end = start + roundUp(n)
+	return end, start&pageMask == 0 && n <= mmapEnd && start >= userStart && end >= start && end <= uint64(hypercall.UserEnd)
+}
+
+func sysMmap(t *thread) uint64 {
+	f := &t.frame
+	addr, n, flags := f.RDI, f.RSI, f.R10
+	if n == 0 || n > mmapEnd {
+		return fail(eINVAL)
+	}
+	if flags&mapAnonymous == 0 {
+		return fail(eNOSYS) // files are package posix's
+	}
+	prot, ok := protOf(f.RDX)
+	if !ok {
+		return fail(eACCES)
+	}
+	n = roundUp(n)
+	if flags&(mapFixed|mapFixedNoReplace) != 0 {
+		end, ok := rangeOK(addr, n)
+		if !ok {
+			return fail(eINVAL)
+		}
+		if flags&mapFixedNoReplace != 0 && !unmapped(addr, end) {
+			return fail(eEXIST)
+		}
+		if e := unmap(addr, end); e != 0 {
+			return fail(e)
+		}
+	} else if addr = chooseAddress(addr&^uint64(pageMask), n); addr == 0 {
+		return fail(eNOMEM)
+	}
+	if !insert(addr, addr+n, prot, false) {
+		return fail(eNOMEM)
+	}
+	if flags&mapPopulate != 0 && prot != protNone {
+		memory(hypercall.MemoryCommit, prot, addr, addr+n)
+	}
+	return addr
+}
+
+// protOf turns PROT bits of a system call into those of a region. Write and exec together are refused.
+func protOf(bits uint64) (uint32, bool) {
+	p := uint32(bits & (protRead | protWrite | protExec))
+	if p&(protWrite|protExec) != 0 {
+		p |= protRead
+	}
+	return p, p&(protWrite|protExec) != protWrite|protExec
+}
+
+// chooseAddress returns the hint if the range there is free, else an address of the kernel's choice, or 0.
+func chooseAddress(hint, n uint64) uint64 {
+	if hint >= userStart && hint+n > hint && hint+n <= mmapEnd && unmapped(hint, hint+n) {
+		return hint
+	}
+	addr := findGap(mmapNext, n, mmapEnd)
+	if addr == 0 {
+		addr = findGap(mmapStart, n, mmapEnd)
+		if addr == 0 {
+			return 0
+		}
+	}
+	mmapNext = addr + n
+	return addr
+}
+
+// unmap takes a range out of the table and gives its pages back.
+func unmap(start, end uint64) (errno uint64) {
+	used, ok := cut(start, end)
+	if !ok {
+		return eNOMEM
+	}
+	if used {
+		memory(hypercall.MemoryDrop, 0, start, end)
+	}
+	return 0
+}
+
+func sysMunmap(start, n uint64) uint64 {
+	end, ok := rangeOK(start, n)
+	if !ok || n == 0 {
+		return fail(eINVAL)
+	}
+	if e := unmap(start, end); e != 0 {
+		return fail(e)
+	}
+	return 0
+}
+
+func sysMprotect(start, n, bits uint64) uint64 {
+	end, ok := rangeOK(start, n)
+	if !ok {
+		return fail(eINVAL)
+	}
+	prot, ok := protOf(bits)
+	if !ok {
+		return fail(eACCES)
+	}
+	if !userRange(start, end-start, protNone) {
+		return fail(eNOMEM)
+	}
+	if start == end {
+		return 0
+	}
+	used, ok := cut(start, end)
+	if !ok || !insert(start, end, prot, used) {
+		return fail(eNOMEM)
+	}
+	if used {
+		memory(hypercall.MemoryProtect, prot, start, end)
+	}
+	return 0
+}
+
+func sysMadvise(start, n, advice uint64) uint64 {
+	end, ok := rangeOK(start, n)
+	if !ok {
+		return fail(eINVAL)
+	}
+	switch advice {
+	case madvDontNeed:
+		if !userRange(start, end-start, protNone) {
+			return fail(eNOMEM)
+		}
+		memory(hypercall.MemoryDrop, 0, start, end)
+	case madvPopulateRead, madvPopulateWrite:
+		if !userRange(start, end-start, protRead) {
+			return fail(eNOMEM)
+		}
+		for at := start; at < end; {
+			e := &regions().Table[regionAfter(at)]
+			stop := min(uint64(e.End), end)
+			if !memory(hypercall.MemoryCommit, e.Prot, at, stop) {
+				return fail(eNOMEM)
+			}
+			at = stop
+		}
+	case madvFree:
+		// The pages may be kept, which is what happens.
+	}
+	return 0 // the rest is advice
+}
