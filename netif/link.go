@@ -1,6 +1,7 @@
 // Package netif is the host's end of a guest's network card: the interface between the network device (package
 // devices) and what carries its frames. Backends are in the packages below it: user (no privileges needed), tap (a TAP
-// device in a network namespace of choice) and pair (in memory, for tests).
+// device in a network namespace of choice) and pair (in memory, for tests). Package netiftest has what they must all
+// pass.
 package netif
 
 import (
@@ -8,38 +9,36 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-
-	"ukvm.dev/hypercall"
 )
 
-// Frame is one Ethernet frame without its check sequence, from destination address to end of payload.
-type Frame struct {
-	Header hypercall.NetHeader
-	Data   [][]byte // the pieces that make up the frame, in order; they may lie in guest memory
-	Len    int      // length of the frame in bytes, at most the sum of the lengths of Data
-}
-
-// Link carries frames between a guest and the host. Send and Receive may be called at the same time, but neither by two
-// callers at once. The memory behind Frame.Data is the caller's: it is not kept after the call returns. It may be guest
-// memory that changes while it is read, so an implementation that looks at a frame looks at a copy of its own.
+// Link carries frames between a guest and the host. Send may run beside Receive and Arm, but at most one Send runs at a
+// time, and at most one Receive or Arm. The memory behind Frame.Data is the caller's: it is not kept after the call
+// returns. It may be guest memory that changes while it is read, so an implementation that looks at a frame looks at a
+// copy of its own.
 type Link interface {
 	// Send transmits frames in order and returns how many it is done with. It never blocks. Frames the link has no
-	// room for are dropped and counted, as Ethernet does; n < len(frames) only with an error.
+	// room for, or that are no frames, are dropped and counted, as Ethernet does; n < len(frames) only with an error,
+	// and an error means that the link will not carry frames again.
 	Send(frames []Frame) (n int, err error)
 
 	// Receive stores waiting frames into frames, one each, sets Len and Header of those, and returns how many. It
 	// never blocks: with nothing waiting it returns 0, nil. A frame that does not fit the Data it is given is dropped
-	// and counted.
+	// and counted, and leaves that Data to the next one, with bytes of the dropped frame in it. An error means that
+	// the link will not carry frames again.
 	Receive(frames []Frame) (n int, err error)
 
-	// Arm prepares for sleeping: it reports whether Receive has something to return. If not, FD becomes readable as
-	// soon as it has.
+	// Arm prepares for sleeping. If it reports true, call Receive again: it may have something to return. If it
+	// reports false, nothing was waiting, and FD is or becomes readable as soon as something is. After Close it
+	// reports true.
 	Arm() bool
 
-	// FD is a file descriptor to poll(2) for POLLIN after Arm. The link owns it; it stays the same until Close.
+	// FD is a file descriptor to poll(2) for POLLIN after Arm. It may become readable without anything to receive,
+	// and ceases to be with the next Receive that drains the link. The link owns it; it stays the same until Close.
 	FD() int
 
-	// Close releases what the link holds. Send, Receive and Arm fail with ErrClosed afterwards. Close is idempotent.
+	// Close releases what the link holds, after the calls that are under way. Send and Receive fail with ErrClosed
+	// afterwards. Nobody may still poll FD: the number can be in use again at once. Close is idempotent and may be
+	// called by anyone at any time.
 	Close() error
 }
 
@@ -47,6 +46,46 @@ type Link interface {
 type Dialer interface {
 	// DialContext connects to a port of the guest. Network is "tcp" or "udp", and only the port of address counts.
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Offloader is a Link that can leave work on frames to the other side.
+type Offloader interface {
+	// Features is what the link can do. It does none of it until SetFeatures.
+	Features() Features
+
+	// SetFeatures switches on what the guest has agreed to, before the first frame. It fails, and changes nothing, if
+	// f is more than Features.
+	SetFeatures(f Features) error
+}
+
+// Features are the offloads of a Link, seen from the guest.
+type Features struct {
+	TxChecksum bool // Send takes frames with hypercall.NeedsCsum and completes them
+	RxChecksum bool // Receive may return frames with hypercall.NeedsCsum or hypercall.DataValid
+	TxSegment  int  // longest frame in bytes that Send takes with hypercall.GSOTCP4; 0: none
+	RxSegment  int  // longest frame in bytes that Receive may return with hypercall.GSOTCP4; 0: none
+}
+
+// Within reports whether f asks for nothing that is not in all.
+func (f Features) Within(all Features) bool {
+	return (!f.TxChecksum || all.TxChecksum) && (!f.RxChecksum || all.RxChecksum) &&
+		f.TxSegment <= all.TxSegment && f.RxSegment <= all.RxSegment
+}
+
+// Counter is a Link that counts. Counters may be called at any time, also after Close.
+type Counter interface {
+	Counters() Counters
+}
+
+// Counters count frames since the link was made, seen from the guest. Frames that were dropped are not in Frames and
+// Bytes.
+type Counters struct {
+	TxFrames  uint64 // taken by Send
+	TxBytes   uint64
+	TxDropped uint64
+	RxFrames  uint64 // returned by Receive
+	RxBytes   uint64
+	RxDropped uint64
 }
 
 // ErrClosed is returned by the methods of a Link that has been closed.

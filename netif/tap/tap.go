@@ -1,0 +1,246 @@
+// Package tap is a netif.Link over a TAP device of the Linux kernel (Documentation/networking/tuntap.rst), in a network
+// namespace of choice. Frames go between the guest's memory and the kernel without a copy here, one system call each,
+// and carry a virtio header of 12 bytes; offloads are off.
+package tap
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/resolvconf"
+)
+
+// Link is an attached TAP device.
+type Link struct {
+	dev    device
+	config netif.Config
+
+	mu     sync.RWMutex // held for reading by the calls under way
+	closed bool
+
+	tx, rx direction
+}
+
+// direction is what one of Send and Receive keeps from call to call.
+type direction struct {
+	header [hypercall.NetHeaderSize]byte
+	pieces [][]byte
+	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
+
+	frames, bytes, dropped atomic.Uint64
+}
+
+var (
+	_ netif.Link    = (*Link)(nil)
+	_ netif.Counter = (*Link)(nil)
+)
+
+// New opens the device that c describes.
+func New(c Config) (*Link, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("configure tap: %w", err)
+	}
+	l := &Link{}
+	if err := c.inNetNS(func() (err error) {
+		l.dev, err = c.open()
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	l.config = c.guest()
+	l.config.MTU = l.dev.mtu
+	return l, nil
+}
+
+// guest is c as the guest is told, but for the MTU.
+func (c *Config) guest() netif.Config {
+	g := netif.Config{MAC: c.MAC, DHCP: c.DHCP, Addr: c.Addr, Router: c.gateway(), DNS: c.DNS, Search: c.Search}
+	if g.MAC == [6]byte{} {
+		rand.Read(g.MAC[:])
+		g.MAC[0] = g.MAC[0]&^1 | 2 // unicast, locally administered
+	}
+	if c.DNS == nil && c.Addr.IsValid() {
+		// A host without the file has no DNS to offer.
+		host, _ := resolvconf.Read(resolvconf.Path)
+		for _, server := range host.Servers {
+			if server.Is4() && !server.IsLoopback() {
+				g.DNS = append(g.DNS, server)
+			}
+		}
+		g.Search = host.Search
+	}
+	return g
+}
+
+// Config is what to tell the guest.
+func (l *Link) Config() netif.Config { return l.config }
+
+// Name is that of the device.
+func (l *Link) Name() string { return l.dev.name }
+
+// HostAddr is the address the host has on a device that the link made; not valid if it has none.
+func (l *Link) HostAddr() netip.Prefix {
+	if !l.dev.made || !l.config.Router.IsValid() {
+		return netip.Prefix{}
+	}
+	return netip.PrefixFrom(l.config.Router, l.config.Addr.Bits())
+}
+
+// FD is that of the TAP device itself: readable while frames wait.
+func (l *Link) FD() int { return l.dev.fd }
+
+// Arm has nothing to prepare: FD is readable exactly while something waits.
+func (l *Link) Arm() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return true
+	}
+	poll := []unix.PollFd{{Fd: int32(l.dev.fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(poll, 0)
+	return err == nil && n > 0
+}
+
+// Send writes each frame to the device. The kernel drops frames while the device is down.
+func (l *Link) Send(frames []netif.Frame) (int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return 0, netif.ErrClosed
+	}
+	for i := range frames {
+		f := &frames[i]
+		if f.Len < netif.EthernetSize || f.Len > l.longest(f) || f.Len > f.Room() {
+			l.tx.dropped.Add(1)
+			continue
+		}
+		encodeHeader(&l.tx.header, &f.Header)
+		n, err := unix.Writev(l.dev.fd, l.tx.gather(f))
+		clear(l.tx.pieces) // they are the caller's
+		switch {
+		case err == nil && n == len(l.tx.header)+f.Len:
+			l.tx.frames.Add(1)
+			l.tx.bytes.Add(uint64(f.Len))
+		case errors.Is(err, unix.EBADFD):
+			return i, l.gone()
+		default: // no room (EAGAIN, ENOMEM), device down (EIO) or not a frame to the kernel (EINVAL)
+			l.tx.dropped.Add(1)
+		}
+	}
+	return len(frames), nil
+}
+
+// longest is the length in bytes that f may have.
+func (l *Link) longest(f *netif.Frame) int {
+	if f.Header.GSOType != hypercall.GSONone {
+		return netif.EthernetSize + 65535
+	}
+	return netif.EthernetSize + l.dev.mtu
+}
+
+// gather lists the header and the first f.Len bytes of f.
+func (d *direction) gather(f *netif.Frame) [][]byte {
+	d.pieces = append(d.pieces[:0], d.header[:])
+	rest := f.Len
+	for _, piece := range f.Data {
+		if rest == 0 {
+			break
+		}
+		piece = piece[:min(len(piece), rest)]
+		rest -= len(piece)
+		d.pieces = append(d.pieces, piece)
+	}
+	return d.pieces
+}
+
+// Receive reads frames from the device.
+func (l *Link) Receive(frames []netif.Frame) (int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return 0, netif.ErrClosed
+	}
+	for n := 0; n < len(frames); {
+		f := &frames[n]
+		l.rx.pieces = append(append(append(l.rx.pieces[:0], l.rx.header[:]), f.Data...), l.rx.spill[:])
+		size, err := unix.Readv(l.dev.fd, l.rx.pieces)
+		clear(l.rx.pieces) // they are the caller's
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EBADFD):
+			return n, l.gone()
+		case err != nil:
+			return n, fmt.Errorf("read from tap %s: %w", l.dev.name, err)
+		}
+		size -= len(l.rx.header)
+		if size < 0 || size > f.Room() {
+			l.rx.dropped.Add(1)
+			continue
+		}
+		decodeHeader(&l.rx.header, &f.Header)
+		f.Len = size
+		l.rx.frames.Add(1)
+		l.rx.bytes.Add(uint64(size))
+		n++
+	}
+	return len(frames), nil
+}
+
+func (l *Link) gone() error {
+	return fmt.Errorf("tap %s was removed from outside: %w", l.dev.name, unix.ENODEV)
+}
+
+// Counters counts what the device took and gave; what the kernel drops later is in the device's own statistics.
+func (l *Link) Counters() netif.Counters {
+	return netif.Counters{
+		TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load(),
+		RxFrames: l.rx.frames.Load(), RxBytes: l.rx.bytes.Load(), RxDropped: l.rx.dropped.Load(),
+	}
+}
+
+// Close lets go of the device, which removes it if the link made it.
+func (l *Link) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if err := unix.Close(l.dev.fd); err != nil {
+		return fmt.Errorf("close tap %s: %w", l.dev.name, err)
+	}
+	return nil
+}
+
+// encodeHeader and decodeHeader are struct virtio_net_hdr_v1, little-endian on this architecture (TUNSETVNETLE).
+func encodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
+	le := binary.LittleEndian
+	b[0], b[1] = h.Flags, h.GSOType
+	le.PutUint16(b[2:], h.HdrLen)
+	le.PutUint16(b[4:], h.GSOSize)
+	le.PutUint16(b[6:], h.CsumStart)
+	le.PutUint16(b[8:], h.CsumOffset)
+	le.PutUint16(b[10:], 0) // NumBuffers has no meaning here
+}
+
+func decodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
+	le := binary.LittleEndian
+	*h = hypercall.NetHeader{
+		// The kernel says DataValid also to those who did not ask.
+		Flags: b[0] &^ hypercall.DataValid, GSOType: b[1],
+		HdrLen: le.Uint16(b[2:]), GSOSize: le.Uint16(b[4:]),
+		CsumStart: le.Uint16(b[6:]), CsumOffset: le.Uint16(b[8:]),
+	}
+}

@@ -1,0 +1,367 @@
+package tap_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/netiftest"
+	"ukvm.dev/netif/tap"
+)
+
+var guestMAC = [6]byte{2, 0, 0, 0, 0, 0x15}
+
+func config(ns *netiftest.NetNS) tap.Config {
+	return tap.Config{
+		Name: "ukvmtest0", NetNSFile: ns, MAC: guestMAC,
+		Addr: netip.MustParsePrefix("198.51.100.2/24"),
+	}
+}
+
+func open(t testing.TB, c tap.Config) *tap.Link {
+	t.Helper()
+	l, err := tap.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// arpRequest asks for the gateway's address, as the guest.
+func arpRequest(c netif.Config) []byte {
+	b := append(bytes.Repeat([]byte{0xff}, 6), c.MAC[:]...)
+	b = append(b, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1) // ARP, Ethernet, IPv4, request (RFC 826)
+	b = append(b, c.MAC[:]...)
+	b = append(b, c.Addr.Addr().AsSlice()...)
+	b = append(b, make([]byte, 6)...)
+	return append(b, c.Router.AsSlice()...)
+}
+
+func TestConformance(t *testing.T) {
+	netiftest.NewNetNS(t) // skips once for all
+	netiftest.Run(t, func(t *testing.T) netiftest.Subject {
+		ns := netiftest.NewNetNS(t)
+		l := open(t, config(ns))
+		return netiftest.Subject{Link: l, MTU: 1500, Request: arpRequest(l.Config())}
+	})
+}
+
+// exchange sends a frame and returns the next one that comes.
+func exchange(t *testing.T, l *tap.Link, frame []byte) []byte {
+	t.Helper()
+	if n, err := l.Send([]netif.Frame{{Data: [][]byte{frame}, Len: len(frame)}}); n != 1 || err != nil {
+		t.Fatalf("Send = %d, %v", n, err)
+	}
+	answer := []netif.Frame{{Data: [][]byte{make([]byte, 2000)}}}
+	for {
+		n, err := l.Receive(answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			return answer[0].Data[0][:answer[0].Len]
+		}
+		if !l.Arm() && !netiftest.Readable(l.FD(), netiftest.Patience) {
+			t.Fatal("no answer")
+		}
+	}
+}
+
+// TestRawFrames talks ARP and ICMP with the kernel.
+func TestRawFrames(t *testing.T) {
+	netiftest.Leaks(t)
+	l := open(t, config(netiftest.NewNetNS(t)))
+	c := l.Config()
+
+	arp := exchange(t, l, arpRequest(c))
+	if len(arp) < 42 || arp[21] != 2 || !bytes.Equal(arp[28:32], c.Router.AsSlice()) || !bytes.Equal(arp[0:6], c.MAC[:]) {
+		t.Fatalf("answer to the ARP request: %x", arp)
+	}
+	hostMAC := arp[22:28]
+
+	echo := append(append([]byte{}, hostMAC...), c.MAC[:]...)
+	echo = append(echo, 0x08, 0x00)
+	ip := []byte{0x45, 0, 0, 28 + 4, 0, 1, 0, 0, 64, 1, 0, 0}
+	ip = append(append(ip, c.Addr.Addr().AsSlice()...), c.Router.AsSlice()...)
+	binary.BigEndian.PutUint16(ip[10:], ^checksum.Checksum(ip, 0))
+	icmp := []byte{8, 0, 0, 0, 0, 7, 0, 1, 'p', 'i', 'n', 'g'}
+	binary.BigEndian.PutUint16(icmp[2:], ^checksum.Checksum(icmp, 0))
+	answer := exchange(t, l, append(append(echo, ip...), icmp...))
+	// The kernel has not seen the guest's address before and may ask for it first.
+	if answer[12] == 8 && answer[13] == 6 {
+		reply := append(append([]byte{}, answer[6:12]...), c.MAC[:]...)
+		reply = append(reply, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2)
+		reply = append(append(reply, c.MAC[:]...), c.Addr.Addr().AsSlice()...)
+		answer = exchange(t, l, append(reply, answer[22:32]...))
+	}
+	if len(answer) < 46 || answer[23] != 1 || answer[34] != 0 || string(answer[42:46]) != "ping" {
+		t.Errorf("answer to the echo request: %x", answer)
+	}
+}
+
+// TestTCP runs 4 MiB each way between a gVisor stack behind the link and a server on the kernel's.
+func TestTCP(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	for _, mtu := range []int{576, 1500, 65521} {
+		c := config(ns)
+		c.MTU = mtu
+		l := open(t, c)
+		guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{})
+		transfer(t, ns, l, guest)
+		guest.Stop()
+		l.Close()
+	}
+}
+
+func transfer(t *testing.T, ns *netiftest.NetNS, l *tap.Link, guest *netiftest.Guest) {
+	var listener net.Listener
+	ns.Do(t, func() (err error) {
+		listener, err = net.Listen("tcp4", l.Config().Router.String()+":0")
+		return err
+	})
+	defer listener.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client, err := guest.Dial(ctx, "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+
+	const size = 4 << 20
+	data := make([]byte, size)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	want := sha256.Sum256(data)
+	var wg sync.WaitGroup
+	for _, c := range []net.Conn{client, server} {
+		wg.Go(func() {
+			if _, err := c.Write(data); err != nil {
+				t.Errorf("send: %v", err)
+			}
+		})
+		wg.Go(func() {
+			sum := sha256.New()
+			if n, err := io.CopyN(sum, c, size); err != nil {
+				t.Errorf("received %d bytes: %v", n, err)
+			}
+			if !bytes.Equal(sum.Sum(nil), want[:]) {
+				t.Error("the stream arrived changed")
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// device looks up the device by name in ns; nil if there is none.
+func device(t *testing.T, ns *netiftest.NetNS, name string) (link netlink.Link) {
+	t.Helper()
+	ns.Do(t, func() (err error) {
+		link, err = netlink.LinkByName(name)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			err = nil
+		}
+		return err
+	})
+	return link
+}
+
+func TestDeviceIsMadeAndRemoved(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	c := config(ns)
+	c.MTU = 4000
+	l := open(t, c)
+	if l.Name() != c.Name || l.Config().MTU != 4000 || l.Config().MAC != guestMAC {
+		t.Errorf("link %s, config %+v", l.Name(), l.Config())
+	}
+	link := device(t, ns, c.Name)
+	if link == nil || link.Attrs().MTU != 4000 || link.Attrs().Flags&net.FlagUp == 0 {
+		t.Fatalf("device: %+v", link)
+	}
+	ns.Do(t, func() error {
+		addrs, err := netlink.AddrList(link, netlink.FAMILY_V4)
+		if err == nil && (len(addrs) != 1 || addrs[0].IPNet.String() != l.HostAddr().String()) {
+			t.Errorf("host's addresses: %v, want %v", addrs, l.HostAddr())
+		}
+		return err
+	})
+	if l, err := tap.New(c); err == nil {
+		l.Close()
+		t.Error("a second link on the same device")
+	} else if !strings.Contains(err.Error(), "in use by another process") || !errors.Is(err, unix.EBUSY) {
+		t.Errorf("a second link on the same device: %v", err)
+	}
+	l.Close()
+	if device(t, ns, c.Name) != nil {
+		t.Error("the device outlives its link")
+	}
+
+	c.Name, c.MTU, c.Addr = "", 0, netip.Prefix{}
+	l = open(t, c)
+	if l.Name() == "" || device(t, ns, l.Name()) == nil || l.Config().MTU != 1500 || l.HostAddr().IsValid() {
+		t.Errorf("link %q, config %+v, host %v", l.Name(), l.Config(), l.HostAddr())
+	}
+}
+
+func TestPersistentDeviceIsLeft(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	c := config(ns)
+	ns.Do(t, func() error {
+		link := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: c.Name, MTU: 1400}, Mode: netlink.TUNTAP_MODE_TAP, Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR}
+		if err := netlink.LinkAdd(link); err != nil {
+			return err
+		}
+		return netlink.LinkSetMTU(link, 1400)
+	})
+	for range 2 {
+		l := open(t, c)
+		if l.Config().MTU != 1400 || l.HostAddr().IsValid() {
+			t.Errorf("config %+v, host %v", l.Config(), l.HostAddr())
+		}
+		l.Close()
+		if device(t, ns, c.Name) == nil {
+			t.Fatal("the device is gone")
+		}
+	}
+}
+
+func TestDeviceRemovedFromOutside(t *testing.T) {
+	ns := netiftest.NewNetNS(t)
+	l := open(t, config(ns))
+	link := device(t, ns, l.Name())
+	ns.Do(t, func() error { return netlink.LinkDel(link) })
+	frame := netif.Frame{Data: [][]byte{make([]byte, 60)}, Len: 60}
+	if n, err := l.Send([]netif.Frame{frame}); n != 0 || !errors.Is(err, unix.ENODEV) {
+		t.Errorf("Send = %d, %v", n, err)
+	}
+	if n, err := l.Receive([]netif.Frame{frame}); n != 0 || !errors.Is(err, unix.ENODEV) {
+		t.Errorf("Receive = %d, %v", n, err)
+	}
+}
+
+func TestDeviceDown(t *testing.T) {
+	ns := netiftest.NewNetNS(t)
+	l := open(t, config(ns))
+	link := device(t, ns, l.Name())
+	ns.Do(t, func() error { return netlink.LinkSetDown(link) })
+	frame := netif.Frame{Data: [][]byte{make([]byte, 60)}, Len: 60}
+	if n, err := l.Send([]netif.Frame{frame}); n != 1 || err != nil || l.Counters().TxDropped != 1 {
+		t.Errorf("Send = %d, %v, counters %+v", n, err, l.Counters())
+	}
+}
+
+func TestErrors(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, c := range []struct {
+		config tap.Config
+		want   string
+	}{
+		{tap.Config{Name: "lo", NetNSFile: ns}, "attach to tap lo: a device of that name exists and is no single-queue TAP: invalid argument"},
+		{tap.Config{Name: "x", NetNS: "no-such-namespace"}, "network namespace no-such-namespace does not exist: make it with `ip netns add` or give the path of one"},
+		{tap.Config{Name: "x", NetNSFile: file}, "enter network namespace: the file is none: invalid argument"},
+		{tap.Config{Name: "x", MTU: 1}, "configure tap: mtu 1 is out of range 576 to 65521"},
+	} {
+		l, err := tap.New(c.config)
+		if err == nil {
+			l.Close()
+			t.Errorf("%+v succeeded, want %q", c.config, c.want)
+		} else if err.Error() != c.want {
+			t.Errorf("error %q, want %q", err, c.want)
+		}
+	}
+}
+
+// TestNamedNamespace uses a namespace as `ip netns add` makes it.
+func TestNamedNamespace(t *testing.T) {
+	ns := netiftest.NewNetNS(t)
+	name := fmt.Sprintf("ukvm-test-%x", rand.Uint64())
+	var handle netns.NsHandle
+	ns.Do(t, func() (err error) { // the thread moves to the new namespace, and ends
+		handle, err = netns.NewNamed(name)
+		return err
+	})
+	defer func() {
+		if err := netns.DeleteNamed(name); err != nil {
+			t.Error(err)
+		}
+	}()
+	defer handle.Close()
+	l := open(t, tap.Config{Name: "ukvmtest0", NetNS: name})
+	at, err := netlink.NewHandleAt(handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	if _, err := at.LinkByName(l.Name()); err != nil {
+		t.Errorf("the device is not in the namespace: %v", err)
+	}
+	if _, err := netlink.LinkByName(l.Name()); err == nil {
+		t.Error("the device is in the process's namespace")
+	}
+	l.Close()
+}
+
+// TestThreadsComeHome makes devices elsewhere from many goroutines and checks that no thread stays there.
+func TestThreadsComeHome(t *testing.T) {
+	ns := netiftest.NewNetNS(t)
+	home, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				l, err := tap.New(tap.Config{NetNS: ns.Path()})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l.Close()
+			}
+		})
+	}
+	wg.Wait()
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		at, err := os.Readlink("/proc/self/task/" + thread.Name() + "/ns/net")
+		if err == nil && at != home {
+			t.Errorf("thread %s is in %s, want %s", thread.Name(), at, home)
+		}
+	}
+}
