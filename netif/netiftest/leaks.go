@@ -23,11 +23,11 @@ func Leaks(t testing.TB) {
 	t.Cleanup(func() {
 		var leaked []string
 		deadline := time.Now().Add(Patience)
-		for wait := time.Millisecond; ; wait *= 2 {
+		for wait := time.Millisecond; ; wait = min(2*wait, Patience/100) {
 			leaked = leaked[:0]
 			for id, stack := range stacks() {
 				if _, ok := goroutines[id]; !ok && !strings.Contains(stack, "testing.(*T).Run") {
-					leaked = append(leaked, "goroutine "+stack)
+					leaked = append(leaked, stack)
 				}
 			}
 			for fd, name := range openFiles() {

@@ -229,7 +229,7 @@ func TestHook(t *testing.T) {
 	}
 }
 
-// TestTransfer sends 20 MB each way through two TCP stacks while the link loses and reorders.
+// TestTransfer sends 20 MiB each way through two TCP stacks while the link loses and reorders.
 func TestTransfer(t *testing.T) {
 	netiftest.Leaks(t)
 	faults := pair.Faults{Loss: 0.005, Reorder: 0.005}
@@ -239,7 +239,7 @@ func TestTransfer(t *testing.T) {
 	config.MAC[5], config.Addr = 2, netip.MustParsePrefix("192.0.2.2/24")
 	b := netiftest.NewGuest(t, linkB, config, netiftest.GuestOptions{})
 
-	const size = 20 << 20
+	const size = transferSize
 	listener := b.Listen(t, 80)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -12,14 +12,15 @@ import (
 
 // Header is the network header of an outgoing Ethernet frame that holds pkt. It is for links with
 // stack.CapabilityTXChecksumOffload, on which gVisor leaves checksums of TCP and UDP out: Header stores the sum of the
-// pseudo header, as NeedsCsum demands. Packets without such a checksum, fragments among them, get the zero header.
+// pseudo header, as NeedsCsum demands. Packets without such a checksum get the zero header: fragments, other protocols,
+// and packets that did not come from gVisor's transports, which have no headers marked.
 func Header(pkt *stack.PacketBuffer) hypercall.NetHeader {
-	if pkt.NetworkProtocolNumber != header.IPv4ProtocolNumber {
-		return hypercall.NetHeader{}
-	}
 	ip := header.IPv4(pkt.NetworkHeader().Slice())
 	transport := pkt.TransportHeader().Slice()
-	if ip.More() || ip.FragmentOffset() != 0 || len(transport) == 0 {
+	if pkt.NetworkProtocolNumber != header.IPv4ProtocolNumber || len(ip) == 0 || len(transport) == 0 {
+		return hypercall.NetHeader{}
+	}
+	if ip.More() || ip.FragmentOffset() != 0 {
 		return hypercall.NetHeader{}
 	}
 	length := uint16(len(transport) + pkt.Data().Size())

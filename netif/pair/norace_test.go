@@ -1,0 +1,6 @@
+//go:build !race
+
+package pair_test
+
+// transferSize is what a transfer moves each way, in bytes.
+const transferSize = 20 << 20

@@ -1,0 +1,160 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/resolvconf"
+)
+
+// Config is what a Link is made with. The zero value is the default network with nothing published.
+type Config struct {
+	Subnet netip.Prefix // of the guest, IPv4, prefix length 8 to 27; zero: 10.0.2.0/24
+	MAC    [6]byte      // of the guest; zero: the same for all, which is no harm, since each is alone on its link
+	MTU    int          // largest IP packet in bytes, 576 to 65535; 0: DefaultMTU
+
+	Publish []Publish
+
+	// HostLoopback lets the guest reach the host's loopback at the address .4 of its subnet.
+	HostLoopback bool
+
+	// DNS are the resolvers to ask, at most three; nil: those in the host's resolv.conf, which is read again when it
+	// has changed. Search is the guest's search list; nil: the host's.
+	DNS    []netip.AddrPort
+	Search []string
+
+	// Dial makes the host's side of each connection and flow of the guest, and the queries to resolvers, so it
+	// decides what the guest can reach: syscall.ECONNREFUSED makes the guest's attempt refused, EACCES or EPERM
+	// prohibited, another error unreachable. Network is "tcp" or "udp", address an IP address and port. A connection
+	// that is a *net.TCPConn or *net.UDPConn is used with the least overhead; of others, CloseWrite passes on the end
+	// of a stream, if they have it. Nil: net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Zero values of these are the defaults.
+	MaxTCP      int           // TCP connections, both ways together; 4096
+	MaxPending  int           // of them not yet established; 1024
+	MaxUDP      int           // UDP flows, both ways together; 1024
+	UDPTimeout  time.Duration // a flow without datagrams ends after this; 60 s
+	DialTimeout time.Duration // for the host's side and for the guest's; 30 s
+
+	resolvConf string // for tests; empty: the host's
+}
+
+// DefaultMTU makes frames as long as IPv4 allows. Nothing between guest and host has a smaller limit, and a frame costs
+// about the same whatever its length.
+const DefaultMTU = 65520
+
+// Fixed hosts of the subnet.
+const (
+	hostRouter   = 2
+	hostDNS      = 3
+	hostLoopback = 4
+	hostGuest    = 15
+)
+
+const (
+	minMTU = 576 // RFC 791 section 3.2
+	maxMTU = 65535
+)
+
+// plan is a checked Config with its defaults, and the addresses that follow from it.
+type plan struct {
+	Config
+	guest, router, dns netip.Addr
+	host               netip.Addr // stands for the host's loopback; not valid: off
+	guestMAC           [6]byte
+	routerMAC          [6]byte
+}
+
+func (c Config) plan() (plan, error) {
+	p := plan{Config: c}
+	setDefault(&p.MTU, DefaultMTU)
+	setDefault(&p.MaxTCP, 4096)
+	setDefault(&p.MaxPending, 1024)
+	setDefault(&p.MaxUDP, 1024)
+	setDefault(&p.UDPTimeout, time.Minute)
+	setDefault(&p.DialTimeout, 30*time.Second)
+	setDefault(&p.resolvConf, resolvconf.Path)
+	setDefault(&p.Subnet, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 2, 0}), 24))
+	// 02: locally administered; then "ukvm" and the host's number.
+	p.routerMAC = [6]byte{0x02, 'u', 'k', 'v', 'm', hostRouter}
+	p.guestMAC = c.MAC
+	setDefault(&p.guestMAC, [6]byte{0x02, 'u', 'k', 'v', 'm', hostGuest})
+	if p.Dial == nil {
+		p.Dial = new(net.Dialer).DialContext
+	}
+	if err := p.check(); err != nil {
+		return plan{}, fmt.Errorf("configure user-mode network: %w", err)
+	}
+	base := p.Subnet.Masked().Addr().As4()
+	at := func(host byte) netip.Addr {
+		a := base
+		a[3] += host
+		return netip.AddrFrom4(a)
+	}
+	p.Subnet = p.Subnet.Masked()
+	p.guest, p.router, p.dns = at(hostGuest), at(hostRouter), at(hostDNS)
+	if p.HostLoopback {
+		p.host = at(hostLoopback)
+	}
+	if p.Search == nil {
+		// A host without the file has no search list.
+		conf, _ := resolvconf.Read(p.resolvConf)
+		p.Search = conf.Search
+	}
+	return p, nil
+}
+
+func setDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+func (p *plan) check() error {
+	subnet := p.Subnet.Addr()
+	switch {
+	case !subnet.Is4() || p.Subnet.Bits() < 8 || p.Subnet.Bits() > 27:
+		return fmt.Errorf("subnet %v is not IPv4 with a prefix length from 8 to 27", p.Subnet)
+	case !routable(subnet):
+		return fmt.Errorf("subnet %v cannot be used by hosts", p.Subnet)
+	case p.MTU < minMTU || p.MTU > maxMTU:
+		return fmt.Errorf("mtu %d is out of range %d to %d", p.MTU, minMTU, maxMTU)
+	case p.guestMAC[0]&1 != 0 || p.guestMAC == p.routerMAC:
+		return fmt.Errorf("mac %v is not one a guest can have", net.HardwareAddr(p.guestMAC[:]))
+	case len(p.DNS) > 3:
+		return fmt.Errorf("%d DNS servers are more than 3", len(p.DNS))
+	case p.MaxTCP < 0 || p.MaxPending < 0 || p.MaxUDP < 0 || p.UDPTimeout < 0 || p.DialTimeout < 0:
+		return fmt.Errorf("negative limit")
+	}
+	for _, server := range p.DNS {
+		if !server.IsValid() || server.Port() == 0 {
+			return fmt.Errorf("DNS server %v is not an address and port", server)
+		}
+	}
+	for _, publish := range p.Publish {
+		switch publish.Network {
+		case "", "tcp", "udp":
+		default:
+			return fmt.Errorf("publish %v: unknown protocol %q", publish, publish.Network)
+		}
+		if publish.Guest == 0 {
+			return fmt.Errorf("publish %v: the guest port is missing", publish)
+		}
+	}
+	return nil
+}
+
+// guestConfig is what the guest is told.
+func (p *plan) guestConfig() netif.Config {
+	return netif.Config{
+		MAC: p.guestMAC, MTU: p.MTU,
+		Addr: netip.PrefixFrom(p.guest, p.Subnet.Bits()), Router: p.router,
+		DNS: []netip.Addr{p.dns}, Search: p.Search, Host: p.host,
+	}
+}

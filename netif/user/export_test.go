@@ -1,0 +1,7 @@
+package user
+
+// WithResolvConf makes c read another file than the host's.
+func WithResolvConf(c Config, path string) Config {
+	c.resolvConf = path
+	return c
+}

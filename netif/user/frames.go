@@ -1,0 +1,163 @@
+package user
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/offload"
+)
+
+// Send takes frames of the guest. TCP goes on in netstack's goroutines; the rest is done on the caller's.
+func (l *Link) Send(frames []netif.Frame) (int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return 0, netif.ErrClosed
+	}
+	for i := range frames {
+		if l.input(&frames[i]) {
+			l.txFrames.Add(1)
+			l.txBytes.Add(uint64(frames[i].Len))
+		} else {
+			l.txDropped.Add(1)
+		}
+	}
+	return len(frames), nil
+}
+
+// input takes one frame. Its bytes are copied once, and everything is decided on the copy. It reports false if the
+// frame is none.
+func (l *Link) input(f *netif.Frame) bool {
+	features := l.endpoint.features.Load()
+	longest := netif.EthernetSize + l.plan.MTU
+	if f.Header.GSOType != hypercall.GSONone && features.TxSegment > 0 {
+		longest = features.TxSegment
+	}
+	if f.Len < netif.EthernetSize || f.Len > longest || f.Len > f.Room() {
+		return false
+	}
+	if f.Header.Flags&hypercall.NeedsCsum != 0 && !features.TxChecksum {
+		return false
+	}
+	var eth [netif.EthernetSize]byte
+	head := netif.Frame{Data: f.Data, Len: len(eth)}
+	head.CopyTo(eth[:])
+	packet := buffer.NewViewSize(f.Len - len(eth))
+	copyBehind(packet.AsSlice(), f.Data, len(eth))
+
+	if dst := [6]byte(eth[0:6]); dst != l.plan.routerMAC && dst != broadcastMAC {
+		packet.Release()
+		l.ignored.Add(1) // multicast, such as IPv6's neighbour discovery
+		return true
+	}
+	switch binary.BigEndian.Uint16(eth[12:14]) {
+	case uint16(header.ARPProtocolNumber):
+		l.inputARP(packet.AsSlice())
+		packet.Release()
+	case uint16(header.IPv4ProtocolNumber):
+		l.inputIPv4(packet)
+	default:
+		packet.Release()
+		l.ignored.Add(1)
+	}
+	return true
+}
+
+// copyBehind fills dst from what follows the first skip bytes of data.
+func copyBehind(dst []byte, data [][]byte, skip int) {
+	for _, piece := range data {
+		if skip >= len(piece) {
+			skip -= len(piece)
+			continue
+		}
+		dst = dst[copy(dst, piece[skip:]):]
+		skip = 0
+	}
+}
+
+// inputIPv4 takes over packet.
+func (l *Link) inputIPv4(packet *buffer.View) {
+	ip := header.IPv4(packet.AsSlice())
+	if !ip.IsValid(len(ip)) {
+		packet.Release()
+		l.blocked.Add(1)
+		return
+	}
+	src, dst := netip.AddrFrom4(ip.SourceAddress().As4()), netip.AddrFrom4(ip.DestinationAddress().As4())
+	if l.inputDHCP(ip, dst) {
+		packet.Release()
+		return
+	}
+	if src != l.plan.guest || !routable(dst) || dst == l.broadcast {
+		packet.Release()
+		l.blocked.Add(1)
+		return
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
+	l.endpoint.deliver(pkt)
+	pkt.DecRef()
+}
+
+// Receive gives the guest what is queued for it. Frames have the router's address as source.
+func (l *Link) Receive(frames []netif.Frame) (int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return 0, netif.ErrClosed
+	}
+	offloads := l.endpoint.features.Load().RxChecksum
+	n := 0
+	for n < len(frames) {
+		batch := l.batch[:min(len(l.batch), len(frames)-n)]
+		batch = batch[:l.out.take(batch)]
+		if len(batch) == 0 {
+			break
+		}
+		for i, pkt := range batch {
+			if l.output(&frames[n], pkt, offloads) {
+				n++
+			}
+			pkt.DecRef()
+			batch[i] = nil
+		}
+	}
+	return n, nil
+}
+
+// output writes pkt to f as an Ethernet frame, if it fits.
+func (l *Link) output(f *netif.Frame, pkt *stack.PacketBuffer, offloads bool) bool {
+	size := netif.EthernetSize + pkt.Size()
+	if size > f.Room() {
+		l.rxDropped.Add(1)
+		return false
+	}
+	f.Header, f.Len = hypercall.NetHeader{}, size
+	if offloads {
+		f.Header = offload.Header(pkt)
+	}
+	var eth [netif.EthernetSize]byte
+	copy(eth[0:6], l.plan.guestMAC[:])
+	copy(eth[6:12], l.plan.routerMAC[:])
+	binary.BigEndian.PutUint16(eth[12:14], uint16(pkt.NetworkProtocolNumber))
+	w := f.Writer()
+	w.Write(eth[:])
+	views, skip := pkt.AsViewList()
+	for v := views.Front(); v != nil; v = v.Next() {
+		b := v.AsSlice()
+		if skip >= len(b) {
+			skip -= len(b)
+			continue
+		}
+		w.Write(b[skip:])
+		skip = 0
+	}
+	l.rxFrames.Add(1)
+	l.rxBytes.Add(uint64(size))
+	return true
+}
