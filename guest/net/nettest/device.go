@@ -1,0 +1,53 @@
+package nettest
+
+import (
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/wire"
+	"ukvm.dev/hypercall"
+)
+
+// Frames returns the frames a card with checksum and segmentation offload makes of p, which it leaves alone: what its
+// Net says is done to copies.
+func Frames(p *packet.Packet) [][]byte {
+	whole := make([]byte, p.Len())
+	p.CopyOut(whole)
+	n := &p.Net
+	if n.GSOType == hypercall.GSONone {
+		if n.Flags&hypercall.NeedsCsum != 0 {
+			complete(whole, int(n.CsumStart), int(n.CsumOffset))
+		}
+		return [][]byte{whole}
+	}
+	const ipAt = wire.EthernetSize
+	head, tcpAt := int(n.HdrLen), int(n.CsumStart)
+	ip := wire.IPv4(whole[ipAt:tcpAt])
+	var frames [][]byte
+	data := whole[head:]
+	seq := wire.TCP(whole[tcpAt:head]).Seq()
+	for off, i := 0, 0; off < len(data); i++ {
+		k := min(int(n.GSOSize), len(data)-off)
+		f := append(append([]byte(nil), whole[:head]...), data[off:off+k]...)
+		h := wire.TCP(f[tcpAt:head])
+		h.SetSeq(seq + uint32(off))
+		if off+k < len(data) {
+			h.SetFlags(h.Flags() &^ (wire.FIN | wire.PSH))
+		}
+		fip := wire.IPv4(f[ipAt:tcpAt])
+		fip.SetTotalLen(len(f) - ipAt)
+		fip.SetChecksum()
+		sum := wire.Pseudo(ip.Src(), ip.Dst(), wire.ProtoTCP, len(f)-tcpAt)
+		h.SetChecksum(sum.Fold())
+		complete(f, tcpAt, int(n.CsumOffset))
+		frames = append(frames, f)
+		off += k
+	}
+	return frames
+}
+
+func complete(frame []byte, start, offset int) {
+	sum := wire.Checksum(frame[start:])
+	if sum == 0 {
+		sum = 0xffff
+	}
+	frame[start+offset], frame[start+offset+1] = byte(sum>>8), byte(sum)
+}

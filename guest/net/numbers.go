@@ -1,0 +1,76 @@
+package net
+
+// Numbers of Linux's system call interface on amd64 (include/uapi/linux/{in,socket,tcp}.h, asm-generic/socket.h), which
+// sockets are spoken to in, wherever this package is built.
+const (
+	afInet = 2
+
+	sockStream = 1
+	sockDgram  = 2
+	sockRaw    = 3
+
+	msgOOB   = 0x1
+	msgPeek  = 0x2
+	msgTrunc = 0x20
+	msgMore  = 0x8000
+
+	shutRD   = 0
+	shutWR   = 1
+	shutRDWR = 2
+
+	solSocket = 1
+	solIP     = 0
+	solTCP    = 6
+	solUDP    = 17
+
+	soReuseAddr    = 2
+	soType         = 3
+	soError        = 4
+	soBroadcast    = 6
+	soSndBuf       = 7
+	soRcvBuf       = 8
+	soKeepAlive    = 9
+	soOOBInline    = 10
+	soPriority     = 12
+	soLinger       = 13
+	soReusePort    = 15
+	soRcvLowat     = 18
+	soBindToDevice = 25
+	soAcceptConn   = 30
+	soSndBufForce  = 32
+	soRcvBufForce  = 33
+	soProtocol     = 38
+	soDomain       = 39
+
+	ipTOS            = 1
+	ipTTL            = 2
+	ipMTUDiscover    = 10
+	ipRecvErr        = 11
+	ipMTU            = 14
+	ipMulticastIf    = 32
+	ipMulticastTTL   = 33
+	ipMulticastLoop  = 34
+	ipAddMembership  = 35
+	ipDropMembership = 36
+	ipMulticastAll   = 49
+
+	ipPMTUDont = 0 // values of ipMTUDiscover
+	ipPMTUWant = 1
+	ipPMTUDo   = 2
+	ipPMTUProb = 3
+
+	tcpNoDelay     = 1
+	tcpMaxSeg      = 2
+	tcpCork        = 3
+	tcpKeepIdle    = 4
+	tcpKeepIntvl   = 5
+	tcpKeepCnt     = 6
+	tcpSynCnt      = 7
+	tcpLinger2     = 8
+	tcpDeferAccept = 9
+	tcpWindowClamp = 10
+	tcpInfo        = 11
+	tcpQuickAck    = 12
+	tcpCongestion  = 13
+	tcpUserTimeout = 18
+)

@@ -1,0 +1,141 @@
+package net
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+
+	"ukvm.dev/guest/net/icmp4"
+	"ukvm.dev/guest/net/ip4"
+	"ukvm.dev/guest/net/loopback"
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/tcp"
+	"ukvm.dev/guest/net/timer"
+	"ukvm.dev/guest/net/udp"
+)
+
+// Config is what a Stack is made from. The zero value is a stack for 64 MiB that uses package time's clock.
+type Config struct {
+	Memory   int64         // bytes of memory there are; see Limits for what depends on it
+	Clock    Clock         // nil: SystemClock
+	Random   func() uint64 // unpredictable; nil: math/rand/v2, which the runtime seeds from the system
+	Hostname string        // told to DHCP servers
+	// Resolvers is told, without the stack's lock, which DNS servers and search list interfaces have been configured
+	// with, whenever that changes.
+	Resolvers func(servers []netip.Addr, search string)
+}
+
+// Boxes are the boxes all interfaces share. Their function values are what joins them; see wire.
+type Boxes struct {
+	IP4      ip4.Box
+	ICMP4    icmp4.Box
+	UDP      udp.Box
+	TCP      tcp.Box
+	Loopback loopback.Box
+}
+
+// Stack is a network stack. It is safe for concurrent use and owns no goroutine: packets are processed by whoever brings
+// them, to completion.
+type Stack struct {
+	config Config
+	limits Limits
+	pool   packet.Pool
+
+	// mu guards everything below, and all boxes. It is taken by enter and given back by leave.
+	mu         sync.Mutex
+	now        int64 // when mu was taken
+	armed      int64 // what the clock's alarm is set to; 0: nothing
+	wheel      timer.Wheel
+	boxes      Boxes
+	lo         ip4.Link
+	interfaces []*Interface
+	sockets    int
+	after      []func() // to be called when mu has been given back
+}
+
+// New returns a Stack with a loopback interface. It starts nothing.
+func New(c Config) *Stack {
+	if c.Clock == nil {
+		c.Clock = SystemClock()
+	}
+	if c.Random == nil {
+		c.Random = rand.Uint64
+	}
+	s := &Stack{config: c, limits: limitsFor(c.Memory)}
+	s.wire()
+	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
+	s.mustAdd(s.boxes.IP4.AddLink(&s.lo))
+	s.mustAdd(s.boxes.IP4.AddAddr(&s.lo, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)))
+	return s
+}
+
+func (s *Stack) mustAdd(err error) {
+	if err != nil {
+		panic("BUG: net: no room for the loopback interface: " + err.Error())
+	}
+}
+
+// Limits returns the limits that follow from Config.Memory.
+func (s *Stack) Limits() Limits { return s.limits }
+
+// Pool is where drivers get packets to receive into.
+func (s *Stack) Pool() *packet.Pool { return &s.pool }
+
+// enter takes the lock and looks at the clock.
+func (s *Stack) enter() {
+	s.mu.Lock()
+	s.now = s.config.Clock.Now()
+}
+
+// leave completes what was begun since enter, and gives the lock back: connections send what they have to, loopback
+// delivers, cards are told of their new packets, and the alarm is set.
+func (s *Stack) leave() {
+	for {
+		s.boxes.TCP.Flush()
+		if !s.boxes.Loopback.Deliver() {
+			break
+		}
+	}
+	for _, i := range s.interfaces {
+		i.NIC.Sync()
+	}
+	if next, ok := s.wheel.Next(); ok && (s.armed == 0 || next < s.armed) {
+		s.armed = next
+		s.config.Clock.SetAlarm(next, s.alarm)
+	}
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// alarm runs the timers that are due. An alarm that was replaced may still come; it finds nothing due.
+func (s *Stack) alarm() {
+	s.enter()
+	s.armed = 0
+	s.wheel.Advance(s.now)
+	s.leave()
+}
+
+// Do calls f with the lock held and the boxes at hand, between packets: to look at them, or to wire them differently. f
+// must not call the Stack.
+func (s *Stack) Do(f func(b *Boxes, interfaces []*Interface)) {
+	s.enter()
+	f(&s.boxes, s.interfaces)
+	s.leave()
+}
+
+// errTooManySockets is returned by newSocket.
+var errTooManySockets = errors.New("no buffer space available")
+
+// newSocket counts a socket; the caller holds the lock.
+func (s *Stack) newSocket() error {
+	if s.sockets >= s.limits.Sockets {
+		return errTooManySockets
+	}
+	s.sockets++
+	return nil
+}

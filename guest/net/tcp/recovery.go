@@ -1,0 +1,121 @@
+package tcp
+
+// recovery is loss recovery without selective acknowledgements: RFC 5681 §3.2, RFC 6582, RFC 3042.
+//
+//	          third duplicate ACK: repeat the first segment
+//	open ───────────────────────────────────────────► fast
+//	 ▲ ▲                                              │  │ partial ACK: repeat the next hole
+//	 │ └───────── ACK of all that was out (full ACK) ─┘  │
+//	 │                                                   │
+//	 └── ACK of all that was out ── slow ◄───────────────┘ retransmission timeout (from open, too):
+//	                                                       go back and send everything again
+type recovery struct {
+	phase phase
+	dups  int
+	point seq // "recover": what had been sent when the loss was noticed
+	valid bool
+}
+
+type phase uint8
+
+const (
+	open phase = iota
+	fast
+	slow
+)
+
+// duplicateAck takes an ACK that says "something arrived, but not what I wait for".
+func (c *Conn) duplicateAck() {
+	r := &c.rec
+	r.dups++
+	switch {
+	case r.phase == fast:
+		c.cc.Size += c.snd.mss // one more has left the network
+	case r.phase == slow:
+		return // echoes of what we send again
+	case r.dups == dupThreshold && (!r.valid || c.snd.una.after(r.point)):
+		c.enterFast()
+		return
+	}
+	// Limited transmit (RFC 3042): output counts dups as room for new data.
+	c.touch()
+}
+
+func (c *Conn) enterFast() {
+	r := &c.rec
+	now := c.box.Now()
+	c.box.Stats.FastRecoveries++
+	c.cc.lost(c.snd.max.minus(c.snd.una), now)
+	r.phase, r.point, r.valid = fast, c.snd.max, true
+	c.repeat()
+	c.cc.Size = c.cc.Threshold + dupThreshold*c.snd.mss
+	c.start(timerRetransmit, now+c.rtt.timeout())
+	c.touch()
+}
+
+// newAck adapts to an ACK of n new bytes; una has moved already. limited says whether the congestion window was used.
+func (c *Conn) newAck(n int, limited bool, now int64) {
+	r := &c.rec
+	r.dups = 0
+	switch r.phase {
+	case open:
+		r.valid = r.valid && !c.snd.una.after(r.point) // sequence numbers come round again
+		if limited {
+			c.cc.acked(n, now)
+		}
+	case slow:
+		c.cc.acked(min(n, c.snd.mss), now) // RFC 3465 §2.3: an ACK may be of much that arrived before the timeout
+		if c.snd.una.atLeast(r.point) {
+			r.phase = open
+		}
+	case fast:
+		flight := c.snd.max.minus(c.snd.una)
+		if c.snd.una.atLeast(r.point) {
+			// Full ACK: deflate to what is right, without a burst (RFC 6582 §3.2 step 3, option 1).
+			c.cc.Size = min(c.cc.Threshold, max(flight, c.snd.mss)+c.snd.mss)
+			r.phase = open
+			return
+		}
+		// Partial ACK: the next hole starts here.
+		c.repeat()
+		c.cc.Size -= n
+		if n >= c.snd.mss {
+			c.cc.Size += c.snd.mss
+		}
+		c.cc.Size = max(c.cc.Size, c.snd.mss)
+	}
+}
+
+// allowance is the congestion window as output sees it: with limited transmit, a segment more for each of the first
+// duplicate ACKs.
+func (c *Conn) allowance() int {
+	if c.rec.phase == open {
+		return c.cc.Size + min(c.rec.dups, dupThreshold-1)*c.snd.mss
+	}
+	return c.cc.Size
+}
+
+// timeoutLoss prepares for sending everything again after a retransmission timeout (RFC 5681 §3.1).
+func (c *Conn) timeoutLoss() {
+	r := &c.rec
+	if c.retries == 1 {
+		c.cc.lost(c.snd.max.minus(c.snd.una), c.box.Now())
+	}
+	c.cc.Size = c.snd.mss
+	r.phase, r.dups, r.point, r.valid = slow, 0, c.snd.max, true
+	c.snd.nxt = c.snd.una
+	c.rtt.timing = false // Karn
+}
+
+// repeat sends the first unacknowledged segment again.
+func (c *Conn) repeat() {
+	c.rtt.timing = false
+	n := min(c.snd.mss, c.snd.buf.len())
+	fin := c.snd.fin && n == c.snd.buf.len() && c.snd.max.minus(c.snd.una) > n
+	if n == 0 && !fin {
+		return
+	}
+	c.box.Stats.Retransmits++
+	c.repeats++
+	c.sendData(c.snd.una, n, fin)
+}

@@ -1,0 +1,104 @@
+package net
+
+import (
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/wire"
+)
+
+// wire joins the boxes that all interfaces share. Together with wireInterface it is the whole plan of the stack; there
+// are no other connections, and any of them can be changed at run time, see Stack.Do.
+//
+//	    stream sockets        datagram sockets       ping, raw sockets
+//	          │                      │                      │
+//	     ┌────┴───┐  Fail       ┌────┴───┐  Fail       ┌────┴────┐
+//	     │  TCP   │◄────────────┤  UDP   │◄────────────┤  ICMP4  │◄─────────────┐
+//	     └─┬────▲─┘             └─┬────▲─┘             └─┬─────▲─┘              │
+//	  Down │    │ ToTCP      Down │    │ ToUDP      Send │     │ ToICMP         │ Failed, TimedOut,
+//	     ┌─▼────┴────────────────▼─────┴─────────────────▼─────┴─┐              │ UnknownProtocol
+//	     │                          IP4                          ├──────────────┘
+//	     └─┬────▲───────────────────────────┬─────▲──────────────┘
+//	Output │    │ Receive            Output │     │ ToIP4
+//	   ┌───▼────┴───┐                  ┌────▼───┐ │ ToARP
+//	   │  Loopback  │                  │  ARP   │◄┼─────┐           of each interface
+//	   └────────────┘                  └────┬───┘ │     │
+//	                                 Output │   ┌─┴─────┴─┐
+//	                                        └──►│   Eth   │
+//	                                            └─┬─────▲─┘
+//	                                       Output │     │ Receive
+//	                                            ┌─▼─────┴─┐
+//	                                            │   NIC   │
+//	                                            └─┬─────▲─┘
+//	                              Transmit, Flush ▼     │ Interface.Receive, Room
+//	                                               driver
+func (s *Stack) wire() {
+	b := &s.boxes
+	now := func() int64 { return s.now }
+	random := s.config.Random
+
+	b.Loopback.Receive = b.IP4.Receive
+	b.Loopback.Pool = &s.pool
+	b.Loopback.Link = 1
+
+	b.IP4.ToICMP = b.ICMP4.Receive
+	b.IP4.ToUDP = b.UDP.Receive
+	b.IP4.ToTCP = b.TCP.Receive
+	b.IP4.UnknownProtocol = func(p *packet.Packet) { b.ICMP4.Unreachable(p, wire.UnreachProto) }
+	b.IP4.TimedOut = b.ICMP4.TimeExceeded
+	b.IP4.Failed = b.ICMP4.Fail
+	b.IP4.Now, b.IP4.Random, b.IP4.Wheel, b.IP4.Pool = now, random, &s.wheel, &s.pool
+
+	b.ICMP4.Send = b.IP4.Send
+	b.ICMP4.ToTCP = b.TCP.Fail
+	b.ICMP4.ToUDP = b.UDP.Fail
+	b.ICMP4.IsBroadcast = b.IP4.IsBroadcast
+	b.ICMP4.IsLocal = b.IP4.IsLocal
+	b.ICMP4.Now, b.ICMP4.Random, b.ICMP4.Pool = now, random, &s.pool
+
+	b.UDP.Down = b.IP4.Send
+	b.UDP.PortUnreachable = func(p *packet.Packet) { b.ICMP4.Unreachable(p, wire.UnreachPort) }
+	b.UDP.Route = b.IP4.Route
+	b.UDP.Busy = s.busy
+	b.UDP.Random, b.UDP.Pool = random, &s.pool
+	b.UDP.MaxEndpoints, b.UDP.Memory = s.limits.Sockets, s.limits.UDPMemory
+
+	b.TCP.Down = b.IP4.Send
+	b.TCP.Route = b.IP4.Route
+	b.TCP.Busy = s.busy
+	b.TCP.Now, b.TCP.Random, b.TCP.Wheel, b.TCP.Pool = now, random, &s.wheel, &s.pool
+	b.TCP.Limits = s.limits.TCP
+}
+
+// wireInterface joins the boxes of an interface, and them to the shared ones. The driver has set NIC.Transmit and
+// NIC.Flush.
+func (s *Stack) wireInterface(i *Interface) {
+	b := &s.boxes
+	now := func() int64 { return s.now }
+
+	i.NIC.Receive = i.Eth.Receive
+	i.NIC.Drained = func() { b.TCP.Resume(); b.UDP.Resume() }
+
+	i.Eth.ToARP = i.ARP.Receive
+	i.Eth.ToIP4 = b.IP4.Receive
+	i.Eth.Output = i.NIC.Output
+
+	i.ARP.Output = i.Eth.Send
+	i.ARP.Unreachable = b.IP4.Unreachable
+	i.ARP.Owns = i.link.Owns
+	i.ARP.Source = i.source
+	i.ARP.Now, i.ARP.Wheel, i.ARP.Pool = now, &s.wheel, &s.pool
+
+	i.link.Output = i.ARP.Send
+
+	i.DHCP.Send = i.sendDHCP
+	i.DHCP.Bound = i.bound
+	i.DHCP.Lost = i.lost
+	i.DHCP.Now, i.DHCP.Random, i.DHCP.Wheel = now, s.config.Random, &s.wheel
+}
+
+// busy reports whether the card of an interface has packets waiting.
+func (s *Stack) busy(link int) bool {
+	if n := link - firstCard; n >= 0 && n < len(s.interfaces) {
+		return s.interfaces[n].NIC.Busy()
+	}
+	return false
+}
