@@ -1,0 +1,20 @@
+package build
+
+import "fmt"
+
+// patchImports returns the files that make packages of the standard library import the operating system's, which is what
+// links it in: the core below the runtime into every program, files where there is package os, the network stack only where
+// there is package net. has tells which packages of the operating system there are.
+func patchImports(has func(name string) bool) map[string]string {
+	files := map[string]string{}
+	for _, p := range [...]struct{ std, guest string }{
+		{"runtime", "kernel"},
+		{"os", "posix"},
+		{"net", "net"},
+	} {
+		if has(p.guest) {
+			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport _ \"ukvm/%s\"\n", p.std, p.guest)
+		}
+	}
+	return files
+}

@@ -1,0 +1,4 @@
+package kernel
+
+// Tests are not copied: this one would not compile.
+var _ = nothing

@@ -1,0 +1,6 @@
+//go:build !ukvm
+
+package kernel
+
+// Where says which variant of this file was taken.
+const Where = "host"
