@@ -1,0 +1,178 @@
+package posix
+
+import (
+	"net/netip"
+	"syscall"
+	"unsafe"
+)
+
+// inetSocket is a socket of a protocol stack that has registered itself (RegisterFamily).
+type inetSocket struct {
+	socketBase
+	sock  Socket
+	stack Family
+}
+
+var (
+	_ socketObject = (*inetSocket)(nil)
+	_ gatherer     = (*inetSocket)(nil)
+	_ controller   = (*inetSocket)(nil)
+)
+
+// newInet makes a socket of a registered family. Errors: EAFNOSUPPORT, EINVAL and those of Family.Socket.
+func (s *System) newInet(family uint16, typ, protocol int) (socketObject, syscall.Errno) {
+	f, errno := s.family(family)
+	if errno != 0 {
+		return nil, errno
+	}
+	if typ < syscall.SOCK_STREAM || typ > syscall.SOCK_PACKET {
+		return nil, syscall.EINVAL
+	}
+	sock, errno := f.Socket(typ, protocol)
+	if errno != 0 {
+		return nil, errno
+	}
+	if protocol == 0 {
+		protocol = defaultProtocol(typ)
+	}
+	return s.wrapInet(f, sock, family, typ, protocol), 0
+}
+
+func defaultProtocol(typ int) int {
+	switch typ {
+	case syscall.SOCK_STREAM:
+		return syscall.IPPROTO_TCP
+	case syscall.SOCK_DGRAM:
+		return syscall.IPPROTO_UDP
+	}
+	return 0
+}
+
+func (s *System) wrapInet(f Family, sock Socket, family uint16, typ, protocol int) *inetSocket {
+	o := &inetSocket{sock: sock, stack: f}
+	o.initSocket(s, family, typ, protocol)
+	sock.Notify(o.state.notify)
+	return o
+}
+
+// address checks the family of an address and returns what Socket takes; AF_UNSPEC is the zero AddrPort.
+func (o *inetSocket) address(a sockaddr) (netip.AddrPort, syscall.Errno) {
+	if a.family != syscall.AF_UNSPEC && a.family != o.family {
+		return netip.AddrPort{}, syscall.EAFNOSUPPORT
+	}
+	return a.ip, 0
+}
+
+func (o *inetSocket) sockaddr(ip netip.AddrPort) sockaddr {
+	if !ip.IsValid() && ip.Port() == 0 {
+		return sockaddr{}
+	}
+	return sockaddr{family: o.family, ip: ip}
+}
+
+func (o *inetSocket) read(d *description, p []byte) (int, syscall.Errno) {
+	n, _, _, errno := o.sock.Recv(p, 0)
+	return n, errno
+}
+
+func (o *inetSocket) write(d *description, p []byte) (int, syscall.Errno) {
+	return o.sock.Send(p, netip.AddrPort{}, 0)
+}
+
+func (o *inetSocket) close(d *description) { o.sock.Close() }
+
+func (o *inetSocket) bind(a sockaddr) syscall.Errno {
+	ip, errno := o.address(a)
+	if errno != 0 {
+		return errno
+	}
+	if !ip.IsValid() {
+		return syscall.EAFNOSUPPORT
+	}
+	return o.sock.Bind(ip)
+}
+
+func (o *inetSocket) connect(a sockaddr) syscall.Errno {
+	ip, errno := o.address(a)
+	if errno != 0 {
+		return errno
+	}
+	return o.sock.Connect(ip)
+}
+
+func (o *inetSocket) listen(backlog int) syscall.Errno {
+	if o.typ != syscall.SOCK_STREAM {
+		return syscall.EOPNOTSUPP
+	}
+	return o.sock.Listen(backlog)
+}
+
+func (o *inetSocket) accept() (socketObject, sockaddr, syscall.Errno) {
+	if o.typ != syscall.SOCK_STREAM {
+		return nil, sockaddr{}, syscall.EOPNOTSUPP
+	}
+	sock, peer, errno := o.sock.Accept()
+	if errno != 0 {
+		return nil, sockaddr{}, errno
+	}
+	return o.sys.wrapInet(o.stack, sock, o.family, o.typ, o.protocol), o.sockaddr(peer), 0
+}
+
+func (o *inetSocket) receive(p []byte, flags int, c *control) (int, sockaddr, int, syscall.Errno) {
+	n, from, mflags, errno := o.sock.Recv(p, flags)
+	if errno != 0 || !from.IsValid() {
+		return n, sockaddr{}, mflags, errno
+	}
+	return n, o.sockaddr(from), mflags, 0
+}
+
+func (o *inetSocket) transmit(p []byte, to sockaddr, flags int, c *control) (int, syscall.Errno) {
+	ip, errno := o.address(to)
+	if errno != 0 {
+		return 0, errno
+	}
+	if c != nil && len(c.files) > 0 {
+		return 0, syscall.EINVAL
+	}
+	return o.sock.Send(p, ip, flags)
+}
+
+func (o *inetSocket) shutdown(how int) syscall.Errno { return o.sock.Shutdown(how) }
+
+// name returns an address; a socket that has none yet is bound to the zero address.
+func (o *inetSocket) name(peer bool) (sockaddr, syscall.Errno) {
+	ip, errno := o.sock.Name(peer)
+	return sockaddr{family: o.family, ip: ip}, errno
+}
+
+func (o *inetSocket) setOption(level, name int, v []byte) syscall.Errno {
+	return o.sock.SetOption(level, name, v)
+}
+
+func (o *inetSocket) option(level, name int, v []byte) (int, syscall.Errno) {
+	return o.sock.Option(level, name, v)
+}
+
+// Queued is an optional ability of a Socket: how many bytes can be read now (FIONREAD; of a datagram socket, of the
+// next datagram), and how many have been sent but not acknowledged (TIOCOUTQ).
+type Queued interface {
+	Queued() (in, out int)
+}
+
+const tiocoutq = 0x5411
+
+func (o *inetSocket) ioctl(d *description, request uint32, p unsafe.Pointer) (uintptr, syscall.Errno) {
+	switch request {
+	case fionread, tiocoutq:
+		q, ok := o.sock.(Queued)
+		if !ok {
+			return 0, syscall.ENOTTY
+		}
+		in, out := q.Queued()
+		if request == tiocoutq {
+			in = out
+		}
+		return result(putInt(p, in))
+	}
+	return result(o.sys.interfaceIoctl(request, p))
+}

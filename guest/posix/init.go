@@ -1,0 +1,42 @@
+package posix
+
+import (
+	"time"
+
+	"ukvm.dev/guest/kernel"
+	"ukvm.dev/hypercall"
+)
+
+// system is the guest's System: the one state of this package, since kernel.Hook is one.
+var system = System{
+	core: kernelCore{},
+	gate: kernelGate{},
+	env: environment{
+		boot:     kernel.Boot,
+		archive:  bootArchive,
+		args:     programArgs,
+		environ:  programEnviron,
+		now:      wallClock,
+		resident: kernel.Resident,
+		regions:  mappedRegions,
+		hertz:    counterFrequency,
+	},
+}
+
+func init() {
+	if !kernel.InGuest() {
+		return
+	}
+	limitStacks(kernel.Boot().Memory)
+	offer(&kernel.Hooked)
+	kernel.Hook = hook
+}
+
+func wallClock() int64 { return time.Now().UnixNano() }
+
+// mappedRegions copies the region table. It may change meanwhile: an entry can then appear twice or not at all, which is
+// good enough for /proc/self/maps.
+func mappedRegions() []hypercall.Region {
+	r := kernel.Regions()
+	return append([]hypercall.Region(nil), r.Table[:min(r.Count, hypercall.MaxRegions)]...)
+}
