@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"go/version"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -75,11 +72,6 @@ type builder struct {
 	toolchain Toolchain
 }
 
-// versioned reports whether the package is PATH@VERSION.
-func (b *builder) versioned() bool {
-	return slices.ContainsFunc(b.packages, func(p string) bool { return !isLocal(p) && strings.Contains(p, "@") })
-}
-
 // isLocal reports whether a package is named by directory or file.
 func isLocal(pkg string) bool {
 	return pkg == "." || pkg == ".." || strings.HasPrefix(pkg, "./") || strings.HasPrefix(pkg, "../") ||
@@ -91,6 +83,7 @@ func isLocal(pkg string) bool {
 func (b *builder) build(ctx context.Context) (string, error) {
 	path, err := b.buildWith(ctx, b.runDir)
 	if newer := b.wanted(err); newer != "" {
+		b.cfg.progress("it needs %s: building with that or a later one", newer)
 		dir, err := b.emptyModule("newer", newer)
 		if err != nil {
 			return "", err
@@ -99,30 +92,6 @@ func (b *builder) build(ctx context.Context) (string, error) {
 	}
 	return path, err
 }
-
-// emptyModule makes a module with nothing in it, in which the go command finds a toolchain not older than minGo, or says
-// why not.
-func (b *builder) emptyModule(name, minGo string) (dir string, err error) {
-	v := strings.TrimPrefix(minGo, "go")
-	if version.Lang(minGo) == minGo {
-		v += ".0" // the first release: the language version alone names none
-	}
-	dir = filepath.Join(b.work, name)
-	return dir, writeFiles(dir, map[string]string{"go.mod": "module ukvm.invalid/" + name + "\n\ngo " + v + "\n"})
-}
-
-// wanted is the Go version that PATH@VERSION asks for if that is why the build failed, else "".
-func (b *builder) wanted(err error) string {
-	var failed *CommandError
-	if b.versioned() && errors.As(err, &failed) {
-		if m := requires.FindStringSubmatch(failed.Output); m != nil {
-			return "go" + m[1]
-		}
-	}
-	return ""
-}
-
-var requires = regexp.MustCompile(`requires go >= ([\w.]+) \(running go [\w.]+; GOTOOLCHAIN=local\)`)
 
 // buildWith builds with the toolchain that the go command chooses in toolchainDir.
 func (b *builder) buildWith(ctx context.Context, toolchainDir string) (string, error) {
@@ -194,30 +163,6 @@ func (b *builder) goBuild(ctx context.Context, r *root, image string) (string, e
 	return found[0], nil
 }
 
-// unreachable reports whether PATH@VERSION failed for want of a network. The go command looks for later and deprecated
-// versions even when it has the one asked for.
-func (b *builder) unreachable(err error) bool {
-	var failed *CommandError
-	return b.versioned() && errors.As(err, &failed) && noNetwork.MatchString(failed.Output)
-}
-
-var noNetwork = regexp.MustCompile(strings.Join([]string{
-	"GOPROXY=off", "dial tcp", "no such host", "connection refused", "network is unreachable", "i/o timeout",
-	"TLS handshake timeout", "server misbehaving",
-}, "|"))
-
-// unserved reports whether PATH@VERSION failed because a proxy that is a directory does not have it.
-func (b *builder) unserved(err error) bool {
-	var failed *CommandError
-	return errors.As(err, &failed) && strings.Contains(failed.Output, ": reading file://")
-}
-
-// cacheAsProxy makes the module cache the module proxy, which its download directory is laid out as.
-func (b *builder) cacheAsProxy() string {
-	dir := filepath.Join(b.toolchain.settings.GOMODCACHE, "cache", "download")
-	return "GOPROXY=" + (&url.URL{Scheme: "file", Path: dir}).String()
-}
-
 // imageDir is the directory of the program's image in the cache. It is the same for the same program and flags, so that
 // the go command finds what it linked last time.
 func (b *builder) imageDir(t Toolchain) string {
@@ -238,12 +183,6 @@ func (b *builder) explain(ctx context.Context, r *root, err error) error {
 	}
 	return err
 }
-
-// noSuchVersion is what the go command says of PATH@VERSION if it is the path or version that does not exist.
-var noSuchVersion = regexp.MustCompile(`(?m)^go: .*(` + strings.Join([]string{
-	"not found", "unknown revision", "does not contain package", "no matching versions", "malformed module path",
-	"cannot find module", "404 Not Found", "410 Gone", "is not in std", "reading file://.*no such file",
-}, "|") + `)`)
 
 // missing reports whether a package named does not exist, as opposed to one that it imports.
 func (b *builder) missing(ctx context.Context, r *root, output string) bool {

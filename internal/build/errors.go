@@ -17,11 +17,11 @@ var (
 // LayoutError says that Go's source is not laid out as a patch expects, so this release of Go needs a newer ukvm.
 type LayoutError struct {
 	File    string // path below GOROOT/src
-	Pattern string // what was looked for
+	Pattern string // what was expected in it
 }
 
 func (e *LayoutError) Error() string {
-	return fmt.Sprintf("patch Go's %s: %s not found as expected: this ukvm does not know this Go release", e.File, e.Pattern)
+	return fmt.Sprintf("patch Go's %s: expected %s: this ukvm does not know this Go release", e.File, e.Pattern)
 }
 
 // Is makes a LayoutError an ErrUnsupported.

@@ -79,7 +79,7 @@ func (p *plan) patchFirst(candidates []string, patch func(file, text string) (st
 		p.files[file], err = patch(file, string(b))
 		return err
 	}
-	return &LayoutError{candidates[0], "the file"}
+	return &LayoutError{candidates[0], "such a file"}
 }
 
 // hash sets base and key.
@@ -124,7 +124,7 @@ func (p *plan) checkStray() error {
 			}
 			match, err := context.MatchFile(filepath.Join(src, path.Dir(file)), path.Base(file))
 			if match || err != nil {
-				return errors.Join(&LayoutError{file, "absence of SYSCALL"}, err)
+				return errors.Join(&LayoutError{file, "no SYSCALL"}, err)
 			}
 			break
 		}

@@ -82,7 +82,7 @@ func fixJump(file string, list []statement, i, n int) (int, error) {
 			if unclear {
 				break // the macros hold the rest
 			}
-			return 0, &LayoutError{file, fmt.Sprintf("target of %d(PC)", n)}
+			return 0, &LayoutError{file, fmt.Sprintf("a target of %d(PC)", n)}
 		}
 		switch list[j].kind {
 		case instruction:

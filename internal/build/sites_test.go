@@ -88,6 +88,25 @@ func TestPatchSitesUnknownLayout(t *testing.T) {
 	}
 }
 
+// FuzzPatchSites checks that no text makes patchSites panic, miss a site or change anything else but jumps.
+func FuzzPatchSites(f *testing.F) {
+	f.Add("TEXT f\nl: NOP; SYSCALL // x\n\tJMP -2(PC)\n#define X \\\n\tY\n")
+	f.Add("/* SYSCALL */ \"a\\\"\nSYSCALL\nJLS 1(PC)\nget_tls(CX)\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := patchSites("f.s", text)
+		if err != nil {
+			return
+		}
+		restored := strings.ReplaceAll(got, gateJump, "SYSCALL")
+		if !strings.Contains(text, "(PC)") && !strings.Contains(text, "ukvm") && restored != text {
+			t.Errorf("%q became %q", text, got)
+		}
+		if strings.Count(got, gateJump) == 0 {
+			t.Errorf("no site in %q", got)
+		}
+	})
+}
+
 // TestPatchSitesOfGo checks the patches on the installed Go release.
 func TestPatchSitesOfGo(t *testing.T) {
 	p := installedPlan(t)
