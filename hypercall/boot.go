@@ -28,7 +28,7 @@ const (
 	ConsoleNull             // nothing: /dev/null
 )
 
-// MaxDevices is how many devices a guest can have. Device i uses ring slot i, and doorbells 2i and 2i+1.
+// MaxDevices is how many devices a guest can have. Device i uses ring slot i.
 const MaxDevices = 16
 
 // DeviceKind says what a device is.

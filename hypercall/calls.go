@@ -27,18 +27,15 @@ const (
 	CallMax
 )
 
-// Ports a guest can write to. The I/O bitmap opens these and no others, but it cannot tell OUT from IN, nor widths: the
+// Ports a guest can write to. The I/O bitmap opens those of the calls and no others, but it cannot tell OUT from IN, nor widths: the
 // monitor accepts 32-bit OUTs with a count of one and ends the guest at anything else.
 const (
-	PortCall     = 0x500 // + Call
-	PortDoorbell = 0x600 // + 4*queue: an ioeventfd; no exit to user space
+	PortCall = 0x500 // + Call
 
-	// PortException is where the exit stubs, which run at CPL 0, report exceptions: + vector. Not open to the guest.
-	PortException = 0x700
+	// PortException is where the exit stubs, which run at CPL 0, report exceptions: + vector, below 32. Not open to the
+	// guest. The ports fit the instruction OUT imm8, which needs no register.
+	PortException = 0xa0
 )
-
-// MaxQueues is the number of doorbells: two queues (receive and transmit, or one request queue) for each device.
-const MaxQueues = 2 * MaxDevices
 
 // HaltArgs ends the guest in an orderly way.
 type HaltArgs struct {

@@ -1,9 +1,10 @@
 package hypercall
 
-// Frame is the state of interrupted guest code, all but vector registers, which the guest saves itself.
+// Frame is the state of interrupted guest code, all but vector registers, which the guest saves itself. It is laid out
+// like struct kvm_regs (Documentation/virt/kvm/api.rst, KVM_GET_REGS).
 type Frame struct {
 	RAX, RBX, RCX, RDX uint64
-	RSI, RDI, RBP, RSP uint64
+	RSI, RDI, RSP, RBP uint64
 	R8, R9, R10, R11   uint64
 	R12, R13, R14, R15 uint64
 	RIP, RFLAGS        uint64

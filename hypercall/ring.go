@@ -1,15 +1,15 @@
 package hypercall
 
-// Rings carry bulk I/O. Each queue is a split virtqueue (virtio 1.2 §2.7) with event indices (§2.7.10, always on), all
+// Rings carry bulk I/O. Each queue is a split virtqueue (virtio 1.2 §2.7) without notifications, all
 // little-endian, with two deviations: descriptor addresses are GVAs, and the tables lie at fixed places. The guest owns
 // Desc and Avail, the monitor owns Used. Index fields run freely from 0 to 65535 and wrap.
 //
 // The slot of device i is at RingsVA + i*RingSlot; its queue q is at + q*QueueSize in it.
 //
-// When the guest has put descriptors into Avail and the monitor's Used.Event asks for it (§2.7.10.2), it rings doorbell
-// 2i+q; Poll and Kick serve all queues without one. The monitor never interrupts the guest for a used descriptor:
-// Avail.Event holds the Used.Index up to which the guest has looked, and when they differ the guest kernel reports the
-// device ready to whoever waits for it.
+// There are no doorbells and no interrupts. The monitor serves all queues in Poll, that is before the guest sleeps; in
+// Kick, for a guest that has filled a queue and goes on; and every few milliseconds while the guest is busy. A queue has
+// news for the guest if Avail.Flags is 0 and Used.Index differs from Avail.Event, up to which the guest has looked: then
+// Poll does not sleep, and the guest kernel reports the device ready to whoever waits for it.
 const (
 	QueueLen  = 256 // descriptors of a queue
 	QueueSize = 0x4000
@@ -32,19 +32,21 @@ const (
 
 // Avail is the ring of descriptor chains the guest offers (§2.7.6).
 type Avail struct {
-	Flags uint16 // IN: 0
+	Flags uint16 // IN: 0, or AvailQuiet
 	Index uint16 // IN: where the guest will put the next entry
 	Ring  [QueueLen]uint16
-	Event uint16 // IN: used_event: the Used.Index the guest has seen
+	Event uint16 // IN: the Used.Index up to which the guest has looked
 }
+
+// AvailQuiet says that the guest does not want to know about used chains (VIRTQ_AVAIL_F_NO_INTERRUPT).
+const AvailQuiet = 1
 
 // Used is the ring of chains the monitor is done with (§2.7.8).
 type Used struct {
 	Flags uint16 // OUT: 0
 	Index uint16 // OUT: where the monitor will put the next entry
 	Ring  [QueueLen]UsedElem
-	Event uint16 // OUT: avail_event: ring the doorbell when Avail.Index passes this
-	_     uint16
+	_     uint32
 }
 
 // UsedElem is an entry of Used.

@@ -16,8 +16,5 @@ const (
 // enter makes a call through the gate. It is in assembly.
 func enter(nr, a, b, c uint64) uint64
 
-// Doorbell tells the monitor that queue n (twice the device's index, plus 0 or 1) holds something. It is in assembly.
-func Doorbell(n int)
-
 // InGuest reports whether this program runs in a guest; an image also runs natively.
 func InGuest() bool { return running != 0 }

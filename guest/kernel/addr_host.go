@@ -38,8 +38,5 @@ func enter(nr, a, b, c uint64) uint64 {
 	return upper(&hypercall.Frame{RAX: nr, RDI: a, RSI: b, RDX: c})
 }
 
-// Doorbell does nothing on a host.
-func Doorbell(n int) {}
-
 // InGuest reports whether this program runs in a guest.
 func InGuest() bool { return false }

@@ -40,8 +40,6 @@ const (
 	realtimeInClock     = unsafe.Offsetof(hypercall.Clock{}.Realtime)
 )
 
-const portDoorbell = hypercall.PortDoorbell
-
 // Entries for the assembly to call, and assembly for Go to call, each through a function value: that is the compiler's
 // internal calling convention on both sides, and the only way that leaves FS alone (package comment). Start sets the
 // second group, before any Go code runs.

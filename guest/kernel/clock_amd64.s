@@ -33,11 +33,17 @@ check:
 	JNE	retry
 	CMPQ	R8, const_clockSeq
 	JNE	retry
-	XORL	DX, DX
-	MOVL	$1000000000, CX
-	DIVQ	CX
-	MOVQ	AX, 0(SI)
-	MOVQ	DX, 8(SI)
+	// Seconds are ns / 1e9 = (ns>>9) * magic >> 75, exact for all 64-bit values; DIVQ would take a third of the time
+	// that all of this does.
+	MOVQ	AX, CX
+	SHRQ	$9, AX
+	MOVQ	$0x44b82fa09b5a53, DX
+	MULQ	DX
+	SHRQ	$11, DX
+	MOVQ	DX, 0(SI)
+	IMULQ	$1000000000, DX
+	SUBQ	DX, CX
+	MOVQ	CX, 8(SI)
 	XORL	AX, AX
 	RET
 other:

@@ -7,7 +7,7 @@ import (
 )
 
 // Devices. Their rings are the drivers' business (package driver); here a device is a descriptor that becomes readable
-// when the monitor has used descriptors that the driver has not seen, which is when Used.Index differs from Avail.Event.
+// when a queue has news for the driver (hypercall/ring.go).
 
 type device struct {
 	open bool
@@ -55,7 +55,7 @@ func collectDevices() {
 		for n := range d.seen {
 			q := queueOf(i, n)
 			used := q.Used.Index
-			ready = ready || used != q.Avail.Event
+			ready = ready || used != q.Avail.Event && q.Avail.Flags == 0
 			moved = moved || used != d.seen[n]
 			d.seen[n] = used
 		}

@@ -3,17 +3,14 @@ package kernel
 import "ukvm.dev/hypercall"
 
 // Memory calls: mmap(2) of anonymous memory and its relatives. Addresses are chosen upwards from mmapStart, far from
-// where Go asks for its heap (0xc000000000 and up, also with a random base below 1<<47). Most changes are changes of
-// the region table only; the monitor is called when pages may be present.
+// where Go asks for its heap, and the lowest free range that is large enough is taken, because page tables are never
+// freed. Most changes are changes of the region table only; the monitor is called when pages may be present.
 
 const (
 	mmapStart = 1 << 44
 	mmapEnd   = uint64(hypercall.MmapEnd)
 	userStart = uint64(hypercall.ImageBase)
 )
-
-// mmapNext is where the search for a free range begins; it returns to mmapStart when the space above is used up.
-var mmapNext uint64 = mmapStart
 
 // Flags of mmap(2) and madvise(2).
 const (
@@ -89,15 +86,7 @@ func chooseAddress(hint, n uint64) uint64 {
 	if hint >= userStart && hint+n > hint && hint+n <= mmapEnd && unmapped(hint, hint+n) {
 		return hint
 	}
-	addr := findGap(mmapNext, n, mmapEnd)
-	if addr == 0 {
-		addr = findGap(mmapStart, n, mmapEnd)
-		if addr == 0 {
-			return 0
-		}
-	}
-	mmapNext = addr + n
-	return addr
+	return findGap(mmapStart, n, mmapEnd)
 }
 
 // unmap takes a range out of the table and gives its pages back.

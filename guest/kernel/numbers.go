@@ -78,6 +78,7 @@ const (
 	nrKind
 	nrOpenDevice
 	nrSetFlags
+	nrKick
 
 	nrUpperEnd
 )

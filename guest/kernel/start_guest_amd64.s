@@ -61,11 +61,3 @@ TEXT ·enter(SB),NOSPLIT,$0-40
 	CALL	·gateCall(SB)
 	MOVQ	AX, ret+32(FP)
 	RET
-
-// func Doorbell(n int)
-TEXT ·Doorbell(SB),NOSPLIT,$0-8
-	MOVQ	n+0(FP), DX
-	SHLQ	$2, DX
-	ADDQ	$const_portDoorbell, DX
-	BYTE	$0xef // OUT DX, EAX
-	RET

@@ -50,6 +50,9 @@ func KindOf(fd int) (kind, value int) {
 // queues has a Used.Index other than its Avail.Event.
 func OpenDevice(index int) int { return int(enter(nrOpenDevice, uint64(index), 0, 0)) }
 
+// Kick has the monitor serve all rings now: for a driver whose queue is full.
+func Kick() { enter(nrKick, 0, 0, 0) }
+
 const objectPlain = 1
 
 // upper serves those calls.
@@ -64,6 +67,10 @@ func upper(f *hypercall.Frame) uint64 {
 	}
 	if f.RAX == nrOpenDevice {
 		return sysOpenDevice(fd)
+	}
+	if f.RAX == nrKick {
+		call(hypercall.CallKick)
+		return 0
 	}
 	if f.RAX == nrAttachAt {
 		if fd >= min(maxFiles, rlimits[limitFiles][0]) {

@@ -1,0 +1,138 @@
+// Package net is the monitor's end of a network device: it moves Ethernet frames between the two queues of a ring slot
+// (hypercall/ring.go) and a link (package netif), straight from and to guest memory.
+package net
+
+import (
+	"errors"
+	"fmt"
+
+	"ukvm.dev/devices/ring"
+	"ukvm.dev/hypercall"
+	"ukvm.dev/netif"
+)
+
+// Memory is how the device reaches guest memory: Slices appends the host memory behind [va, va+n) to dst, if the guest
+// has mapped it for the access (a hypercall.Prot bit).
+type Memory interface {
+	Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error)
+}
+
+// ErrGuest is wrapped by errors that the guest has caused; they end it.
+var ErrGuest = errors.New("network device misused")
+
+// batch is how many frames go to the link at a time.
+const batch = 64
+
+// Device is one network device. It is used by the vCPU's thread while the vCPU does not run.
+type Device struct {
+	link     netif.Link
+	memory   Memory
+	rx, tx   *ring.Queue
+	maxFrame int // longest frame the link gives, in bytes
+	down     error
+
+	frames  [batch]netif.Frame
+	heads   [batch]uint16
+	buffers []ring.Buffer
+	pieces  [][]byte
+	bufs    [batch]buffer
+	rooms   []room
+
+	Counters Counters
+}
+
+// Counters count frames and bytes as the guest sees them, and what was lost on the way.
+type Counters struct {
+	RxFrames, RxBytes, TxFrames, TxBytes, TxDropped uint64
+}
+
+// New makes a device on a ring slot.
+func New(link netif.Link, mtu int, slot []byte, memory Memory) *Device {
+	const ethernet = 14 + 4 // header, and a VLAN tag
+	return &Device{
+		link: link, memory: memory, maxFrame: mtu + ethernet,
+		rx: ring.New(slot[:hypercall.QueueSize]), tx: ring.New(slot[hypercall.QueueSize:]),
+	}
+}
+
+// Down is why the link carries nothing any more, or nil.
+func (d *Device) Down() error { return d.down }
+
+// News reports whether the guest has something to look at.
+func (d *Device) News() bool { return d.rx.News() || d.tx.News() }
+
+// Serve sends what the guest has queued and stores what has arrived. moved is whether there was anything. The error is
+// the guest's fault (ErrGuest) or that of its memory; a link that fails is down and loses frames, as a cable would.
+func (d *Device) Serve() (moved bool, err error) {
+	sent, err := d.transmit()
+	if err != nil {
+		return false, err
+	}
+	got, err := d.receive()
+	return sent || got, err
+}
+
+func (d *Device) transmit() (moved bool, err error) {
+	n, err := d.tx.Waiting()
+	if err != nil {
+		return false, fmt.Errorf("%w: transmit queue: %w", ErrGuest, err)
+	}
+	for n > 0 {
+		k := min(n, batch)
+		d.pieces = d.pieces[:0]
+		for i := range k {
+			if err := d.outgoing(i); err != nil {
+				return moved, err
+			}
+		}
+		d.send(d.frames[:k])
+		for i := range k {
+			d.tx.Done(d.heads[i], 0)
+		}
+		d.tx.Publish()
+		moved = true
+		n -= k
+	}
+	return moved, nil
+}
+
+// outgoing describes the i-th waiting frame in d.frames[i].
+func (d *Device) outgoing(i int) error {
+	head := d.tx.Head(i)
+	d.heads[i] = head
+	var err error
+	if d.buffers, err = d.tx.Chain(d.buffers[:0], head, false); err != nil {
+		return fmt.Errorf("%w: transmit queue: %w", ErrGuest, err)
+	}
+	first, total := len(d.pieces), uint64(0)
+	for _, b := range d.buffers {
+		if d.pieces, err = d.memory.Slices(d.pieces, b.Addr, uint64(b.Len), hypercall.ProtRead); err != nil {
+			return fmt.Errorf("transmit buffer at %#x: %w", b.Addr, err)
+		}
+		total += uint64(b.Len)
+	}
+	const most = hypercall.NetHeaderSize + 1<<16 + 14
+	if total < hypercall.NetHeaderSize || total > most {
+		return fmt.Errorf("%w: frame of %d bytes", ErrGuest, total)
+	}
+	var header [hypercall.NetHeaderSize]byte
+	front, data := split(d.pieces[first:], len(header))
+	gather(header[:], front)
+	d.frames[i] = netif.Frame{Header: parseHeader(&header), Data: data, Len: int(total) - hypercall.NetHeaderSize}
+	return nil
+}
+
+func (d *Device) send(frames []netif.Frame) {
+	for i := range frames {
+		d.Counters.TxFrames++
+		d.Counters.TxBytes += uint64(frames[i].Len)
+	}
+	if d.down != nil {
+		d.Counters.TxDropped += uint64(len(frames))
+		return
+	}
+	if n, err := d.link.Send(frames); err != nil {
+		d.down = err
+		d.Counters.TxDropped += uint64(len(frames) - n)
+	}
+}

@@ -1,0 +1,158 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path"
+	"strings"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/guestmem"
+	"ukvm.dev/netif"
+)
+
+// Config describes a VM. Its zero value with an Image is a VM with 64 MiB and no network.
+type Config struct {
+	// Image is the path of the program. It is mapped, not copied, and must not be changed while the VM runs.
+	Image string
+
+	// Args are the program's arguments; Args[0] is its name. Empty: the base name of Image.
+	Args []string
+
+	// Env is the program's environment as NAME=VALUE. GOMEMLIMIT is added from Memory unless it is there.
+	Env []string
+
+	// Memory is the size of guest RAM in bytes, a multiple of 4 KiB, and a hard limit: page tables and everything else
+	// the guest causes to exist are within it. 0 means DefaultMemory.
+	Memory uint64
+
+	// Stdin, Stdout and Stderr are the program's standard streams; nil is /dev/null. Writes are made on the VM's
+	// thread: a writer that blocks stops the guest. Stdin is read once the program reads.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+
+	// NICs are the guest's network cards, at most hypercall.MaxDevices. The VM uses the links while it runs and does
+	// not close them.
+	NICs []NIC
+
+	// Files is a cpio archive (newc) of files for the guest's root, for example made by package archive. It counts
+	// against Memory.
+	Files []byte
+
+	// Dir is the program's working directory: absolute, in the guest. Empty means "/".
+	Dir string
+
+	// Hostname is the guest's host name. Empty means "ukvm".
+	Hostname string
+
+	// Log, if not nil, is told about events worth knowing when something goes wrong.
+	Log *slog.Logger
+
+	// Trace, if not nil, is told about exits and calls. It slows the guest down.
+	Trace *slog.Logger
+}
+
+// NIC is one network card.
+type NIC struct {
+	Name   string // at most 31 bytes; unique
+	Link   netif.Link
+	Config netif.Config
+}
+
+// Sizes of guest memory in bytes.
+const (
+	DefaultMemory = 64 << 20
+	MinMemory     = 8 << 20
+)
+
+// ErrConfig is wrapped by New's errors about what it was asked for.
+var ErrConfig = errors.New("bad configuration")
+
+// check fills in defaults and refuses what cannot be.
+func (c *Config) check() error {
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
+	if c.Hostname == "" {
+		c.Hostname = "ukvm"
+	}
+	if c.Dir == "" {
+		c.Dir = "/"
+	}
+	if len(c.Args) == 0 {
+		c.Args = []string{path.Base(c.Image)}
+	}
+	switch {
+	case c.Image == "":
+		return fmt.Errorf("%w: no image", ErrConfig)
+	case c.Memory < MinMemory:
+		return fmt.Errorf("%w: %d bytes of memory are too little; a Go program needs at least %d MiB", ErrConfig, c.Memory, MinMemory>>20)
+	case c.Memory > guestmem.MaxSize || c.Memory%guestmem.PageSize != 0:
+		return fmt.Errorf("%w: memory must be a multiple of 4 KiB, at most %d GiB", ErrConfig, guestmem.MaxSize>>30)
+	case !path.IsAbs(c.Dir) || len(c.Dir) >= len(hypercall.Boot{}.WorkDir):
+		return fmt.Errorf("%w: working directory %q is not an absolute path of less than %d bytes", ErrConfig, c.Dir, len(hypercall.Boot{}.WorkDir))
+	case len(c.Hostname) >= len(hypercall.Boot{}.Hostname):
+		return fmt.Errorf("%w: host name %q is longer than %d bytes", ErrConfig, c.Hostname, len(hypercall.Boot{}.Hostname)-1)
+	case len(c.NICs) > hypercall.MaxDevices:
+		return fmt.Errorf("%w: %d network cards; there can be %d", ErrConfig, len(c.NICs), hypercall.MaxDevices)
+	case len(c.Files)%4 != 0:
+		return fmt.Errorf("%w: the archive's size is not a multiple of 4 bytes, so it is no cpio archive", ErrConfig)
+	}
+	for _, s := range append(append([]string{c.Hostname, c.Dir}, c.Args...), c.Env...) {
+		if strings.ContainsRune(s, 0) {
+			return fmt.Errorf("%w: %q contains a zero byte", ErrConfig, s)
+		}
+	}
+	return checkNICs(c.NICs)
+}
+
+func checkNICs(nics []NIC) error {
+	names := map[string]bool{}
+	for i := range nics {
+		n := &nics[i]
+		if n.Name == "" {
+			n.Name = fmt.Sprintf("eth%d", i)
+		}
+		switch {
+		case len(n.Name) >= len(hypercall.Device{}.Name):
+			return fmt.Errorf("%w: network card %q has too long a name", ErrConfig, n.Name)
+		case names[n.Name]:
+			return fmt.Errorf("%w: two network cards are called %q", ErrConfig, n.Name)
+		case n.Link == nil:
+			return fmt.Errorf("%w: network card %q has no link", ErrConfig, n.Name)
+		case n.Config.MTU < 576 || n.Config.MTU > 65535:
+			return fmt.Errorf("%w: network card %q has an MTU of %d; it must be 576 to 65535", ErrConfig, n.Name, n.Config.MTU)
+		case n.Config.Addr.IsValid() && !n.Config.Addr.Addr().Is4():
+			return fmt.Errorf("%w: network card %q: %v is not an IPv4 address", ErrConfig, n.Name, n.Config.Addr)
+		}
+		names[n.Name] = true
+	}
+	return nil
+}
+
+// netConfig is a card's configuration as the guest gets it.
+func netConfig(c *netif.Config) hypercall.NetConfig {
+	n := hypercall.NetConfig{MAC: c.MAC, MTU: uint16(c.MTU)}
+	if c.DHCP {
+		n.Flags |= hypercall.NetDHCP
+	}
+	if c.Addr.IsValid() {
+		n.Addr, n.Prefix = c.Addr.Addr().As4(), uint32(c.Addr.Bits())
+	}
+	n.Router, n.Host = as4(c.Router), as4(c.Host)
+	for i := range min(len(c.DNS), len(n.DNS)) {
+		n.DNS[i] = as4(c.DNS[i])
+	}
+	copy(n.Search[:len(n.Search)-1], strings.Join(c.Search, " "))
+	return n
+}
+
+func as4(a netip.Addr) [4]byte {
+	if a.Is4() || a.Is4In6() {
+		return a.As4()
+	}
+	return [4]byte{}
+}

@@ -1,0 +1,89 @@
+package monitor
+
+import (
+	"errors"
+
+	"ukvm.dev/devices/net"
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/paging"
+	"ukvm.dev/netif"
+)
+
+// nic is a network card at work.
+type nic struct {
+	name     string
+	link     netif.Link
+	device   *net.Device
+	reported bool // that the link is down
+}
+
+func newNIC(n *NIC, slot []byte, s *space) *nic {
+	return &nic{name: n.Name, link: n.Link, device: net.New(n.Link, n.Config.MTU, slot, s)}
+}
+
+// Slices is slices, for devices.
+func (s *space) Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error) {
+	return s.slices(dst, va, n, access)
+}
+
+// arm prepares for sleeping on fd; true means that there is something to receive already.
+func (n *nic) arm() bool { return n.device.Down() == nil && n.link.Arm() }
+
+// fd is what to poll; -1 is never ready.
+func (n *nic) fd() int {
+	if n.device.Down() != nil {
+		return -1
+	}
+	return n.link.FD()
+}
+
+// serveRings moves frames both ways on all cards.
+func (vm *VM) serveRings() (moved bool, err error) {
+	for _, n := range vm.nics {
+		m, err := n.device.Serve()
+		switch {
+		case err == nil:
+		case errors.Is(err, paging.ErrNoMemory):
+			return false, outOfMemory(vm.config.Memory)
+		case errors.Is(err, net.ErrGuest), errors.Is(err, errBadAddress):
+			return false, violation("network card %s: %v", n.name, err)
+		default:
+			return false, hostFailure("cannot serve network card "+n.name, err)
+		}
+		moved = moved || m
+		if err := n.device.Down(); err != nil && !n.reported {
+			n.reported = true
+			if vm.config.Log != nil {
+				vm.config.Log.Error("network link failed", "card", n.name, "error", err)
+			}
+		}
+	}
+	return moved, nil
+}
+
+// ringsMoved reports whether a device has news that the guest wants.
+func (vm *VM) ringsMoved() bool {
+	for _, n := range vm.nics {
+		if n.device.News() {
+			return true
+		}
+	}
+	return false
+}
+
+// A guest that is busy for long does not poll, so its rings are served on the side: soon after it has begun to run,
+// and less and less often if there is nothing to do.
+const (
+	minPace = 1_000_000 // ns
+	maxPace = 8_000_000
+)
+
+// pacing sets when the rings are served next if the guest does not ask before.
+func (vm *VM) pacing(now int64, moved bool) {
+	if moved || vm.pace == 0 {
+		vm.pace = minPace
+	} else {
+		vm.pace = min(2*vm.pace, maxPace)
+	}
+	vm.busyIO = now + vm.pace
+}

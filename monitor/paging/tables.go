@@ -1,0 +1,245 @@
+package paging
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/guestmem"
+)
+
+// Bits of an entry.
+const (
+	present   = 1 << 0
+	writable  = 1 << 1
+	user      = 1 << 2
+	accessed  = 1 << 5 // set from the start, so that the processor need not write it
+	dirty     = 1 << 6
+	parked    = 1 << 9 // ignored by the processor
+	noExecute = 1 << 63
+
+	addressMask = 0x000f_ffff_ffff_f000
+
+	entries = 512
+	levels  = 4
+)
+
+// ErrNoMemory means that the guest's RAM is used up.
+var ErrNoMemory = errors.New("guest memory is used up")
+
+// Tables are the page tables of one guest. They are not safe for concurrent use.
+type Tables struct {
+	ram  *guestmem.RAM
+	root hypercall.GPA
+}
+
+// New makes empty tables.
+func New(ram *guestmem.RAM) (*Tables, error) {
+	root, ok := ram.Alloc(0)
+	if !ok {
+		return nil, ErrNoMemory
+	}
+	return &Tables{ram: ram, root: root}, nil
+}
+
+// Root is what belongs into CR3.
+func (t *Tables) Root() hypercall.GPA { return t.root }
+
+func (t *Tables) table(gpa hypercall.GPA) []byte {
+	b, ok := t.ram.Bytes(gpa, hypercall.PageSize)
+	if !ok {
+		panic("BUG: page table outside of guest memory")
+	}
+	return b
+}
+
+func get(table []byte, i uint64) uint64    { return binary.LittleEndian.Uint64(table[8*i:]) }
+func put(table []byte, i uint64, e uint64) { binary.LittleEndian.PutUint64(table[8*i:], e) }
+
+// index is the place of va in a table of a level (4 is the root).
+func index(va hypercall.GVA, level int) uint64 {
+	return uint64(va) >> (12 + 9*(level-1)) & (entries - 1)
+}
+
+// leaf returns the level 1 table for va, making it and those above it if need be; nil if memory is used up.
+func (t *Tables) leaf(va hypercall.GVA) []byte {
+	table := t.table(t.root)
+	for level := levels; level > 1; level-- {
+		i := index(va, level)
+		e := get(table, i)
+		if e&present == 0 {
+			next, ok := t.ram.Alloc(0)
+			if !ok {
+				return nil
+			}
+			e = uint64(next) | present | writable | user | accessed
+			put(table, i, e)
+		}
+		table = t.table(hypercall.GPA(e & addressMask))
+	}
+	return table
+}
+
+// bitsOf are the entry bits for a protection of user pages; ok is false for one the tables do not express: writable
+// and executable at once.
+func bitsOf(prot uint32) (uint64, bool) {
+	const all = hypercall.ProtRead | hypercall.ProtWrite | hypercall.ProtExec
+	if prot&^all != 0 || prot&(hypercall.ProtWrite|hypercall.ProtExec) == hypercall.ProtWrite|hypercall.ProtExec {
+		return 0, false
+	}
+	if prot == hypercall.ProtNone {
+		return parked | noExecute, true
+	}
+	e := uint64(present | user | accessed | dirty)
+	if prot&hypercall.ProtWrite != 0 {
+		e |= writable
+	}
+	if prot&hypercall.ProtExec == 0 {
+		e |= noExecute
+	}
+	return e, true
+}
+
+// Map makes n bytes at va, where nothing is present, show n bytes at gpa, with a protection. The pages are the guest's;
+// pages of the monitor are mapped by MapSupervisor.
+func (t *Tables) Map(va hypercall.GVA, gpa hypercall.GPA, n uint64, prot uint32) error {
+	e, ok := bitsOf(prot)
+	if !ok {
+		panic("BUG: mapping both writable and executable")
+	}
+	return t.install(va, gpa, n, e)
+}
+
+// MapSupervisor maps pages that only CPL 0 can use, as the entry stubs do.
+func (t *Tables) MapSupervisor(va hypercall.GVA, gpa hypercall.GPA, n uint64, prot uint32) error {
+	e, ok := bitsOf(prot)
+	if !ok {
+		panic("BUG: mapping both writable and executable")
+	}
+	return t.install(va, gpa, n, e&^user)
+}
+
+func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uint64) error {
+	for off := uint64(0); off < n; {
+		at := va + hypercall.GVA(off)
+		table := t.leaf(at)
+		if table == nil {
+			return ErrNoMemory
+		}
+		for i := index(at, 1); i < entries && off < n; i++ {
+			if get(table, i) != 0 {
+				panic("BUG: mapping over a page that is present")
+			}
+			put(table, i, (uint64(gpa)+off)|bits)
+			off += hypercall.PageSize
+		}
+	}
+	return nil
+}
+
+// entry finds va's entry of level 1. If a table on the way is missing, it returns 0 and how much address space the
+// missing entry would cover.
+func (t *Tables) entry(va hypercall.GVA) (e uint64, span hypercall.GVA) {
+	table := t.table(t.root)
+	for level := levels; ; level-- {
+		e = get(table, index(va, level))
+		span = 1 << (12 + 9*(level-1))
+		if level == 1 || e&present == 0 {
+			return e, span
+		}
+		table = t.table(hypercall.GPA(e & addressMask))
+	}
+}
+
+// Lookup returns the frame that va shows; ok is false if no page is present. prot is its protection for the guest.
+func (t *Tables) Lookup(va hypercall.GVA) (gpa hypercall.GPA, prot uint32, ok bool) {
+	e, span := t.entry(va)
+	if e&(present|user) != present|user {
+		return 0, 0, false
+	}
+	prot = hypercall.ProtRead
+	if e&writable != 0 {
+		prot |= hypercall.ProtWrite
+	}
+	if e&noExecute == 0 {
+		prot |= hypercall.ProtExec
+	}
+	return hypercall.GPA(e&addressMask) + hypercall.GPA(va%span), prot, true
+}
+
+// Held returns how many bytes from va on, up to the end of the entry, have frames, present or parked (held), or have
+// none.
+func (t *Tables) Held(va hypercall.GVA) (n uint64, held bool) {
+	e, span := t.entry(va)
+	return uint64(span - va%span), e != 0
+}
+
+// Run is a stretch of frames.
+type Run struct {
+	GPA hypercall.GPA
+	Len uint64 // bytes
+}
+
+// appendRun adds a frame to a list of runs, to the last one if it continues that.
+func appendRun(runs []Run, gpa hypercall.GPA) []Run {
+	if k := len(runs); k > 0 && runs[k-1].GPA+hypercall.GPA(runs[k-1].Len) == gpa && gpa != guestmem.HoleEnd {
+		runs[k-1].Len += hypercall.PageSize
+		return runs
+	}
+	return append(runs, Run{gpa, hypercall.PageSize})
+}
+
+// Protect changes the protection of the pages in [start, end) that have frames, and appends to runs the frames whose
+// translations must be flushed.
+func (t *Tables) Protect(start, end hypercall.GVA, prot uint32, runs []Run) []Run {
+	bits, ok := bitsOf(prot)
+	if !ok {
+		panic("BUG: mapping both writable and executable")
+	}
+	t.each(start, end, func(table []byte, i, e uint64) {
+		n := e&addressMask | bits
+		if n == e {
+			return
+		}
+		put(table, i, n)
+		if e&present != 0 {
+			runs = appendRun(runs, hypercall.GPA(e&addressMask))
+		}
+	})
+	return runs
+}
+
+// Unmap removes the pages in [start, end) and appends to runs their frames, which the caller discards. Tables stay,
+// also empty ones (package comment).
+func (t *Tables) Unmap(start, end hypercall.GVA, runs []Run) []Run {
+	t.each(start, end, func(table []byte, i, e uint64) {
+		put(table, i, 0)
+		runs = appendRun(runs, hypercall.GPA(e&addressMask))
+	})
+	return runs
+}
+
+// each calls f for the guest's entries in use in [start, end).
+func (t *Tables) each(start, end hypercall.GVA, f func(table []byte, i, e uint64)) {
+	for va := start; va < end; {
+		table := t.table(t.root)
+		level := levels
+		for ; level > 1; level-- {
+			e := get(table, index(va, level))
+			if e&present == 0 {
+				break
+			}
+			table = t.table(hypercall.GPA(e & addressMask))
+		}
+		if level > 1 {
+			span := hypercall.GVA(1) << (12 + 9*(level-1))
+			va = va&^(span-1) + span
+			continue
+		}
+		for i := index(va, 1); i < entries && va < end; i, va = i+1, va+hypercall.PageSize {
+			if e := get(table, i); e&(user|parked) != 0 {
+				f(table, i, e)
+			}
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package monitor
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"ukvm.dev/devices/clock"
+	"ukvm.dev/hypercall"
+)
+
+// poll lets the guest sleep. First it moves what the rings hold; only if nothing came in and nothing is pending does
+// the thread sleep, until a link has frames, the console input, a signal or the deadline.
+func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
+	vm.stats.polls.Add(1)
+	deadline := int64(0)
+	if a.Deadline != 0 {
+		deadline = vm.clock.Host(a.Deadline)
+	}
+	for {
+		vm.drainWake()
+		if vm.stopping.Load() {
+			return errStopped
+		}
+		_, err := vm.serveRings()
+		if err != nil {
+			return err
+		}
+		now := clock.Monotonic()
+		ready := uint64(0)
+		if vm.takeSignals() || vm.space.control.Signals != 0 {
+			ready |= hypercall.ReadySignal
+		}
+		if vm.console.Ready() {
+			ready |= hypercall.ReadyConsole
+		}
+		if ready != 0 || vm.ringsMoved() || a.Deadline != 0 && deadline <= now {
+			out.Ready = ready
+			vm.pacing(now, true)
+			if !vm.clock.Due(now) {
+				return nil
+			}
+			if err := vm.clock.Update(); err != nil {
+				return hostFailure("cannot keep the guest's time", err)
+			}
+			return nil
+		}
+		if err := vm.sleep(a.Deadline != 0, deadline-now); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits for descriptors, or for ns if timed.
+func (vm *VM) sleep(timed bool, ns int64) error {
+	vm.polls = append(vm.polls[:0], unix.PollFd{Fd: int32(vm.wakeFD), Events: unix.POLLIN})
+	for _, n := range vm.nics {
+		if n.arm() {
+			return nil
+		}
+		vm.polls = append(vm.polls, unix.PollFd{Fd: int32(n.fd()), Events: unix.POLLIN})
+	}
+	var timeout *unix.Timespec
+	if timed {
+		t := unix.NsecToTimespec(ns)
+		timeout = &t
+	}
+	if _, err := unix.Ppoll(vm.polls, timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+		return hostFailure("cannot wait", err)
+	}
+	return nil
+}
+
+func (vm *VM) drainWake() {
+	var b [8]byte
+	_, _ = unix.Read(vm.wakeFD, b[:]) // EAGAIN: nobody has called
+}

@@ -1,0 +1,171 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"ukvm.dev/devices/clock"
+	"ukvm.dev/monitor/kvm"
+)
+
+// ErrStarted is returned by a second Run.
+var ErrStarted = errors.New("this VM has run already")
+
+// Run runs the program to its end. It returns nil if the program ends with status 0, an *ExitError if it ends otherwise,
+// and the context's error if that ends first: the guest is then stopped where it is. To let it end in order, send it a
+// signal. Run may be called once.
+func (vm *VM) Run(ctx context.Context) error {
+	if !vm.started.CompareAndSwap(false, true) {
+		return ErrStarted
+	}
+	done := make(chan error, 1)
+	bound := make(chan error, 1)
+	// The vCPU has a thread of its own, which ends with it: KVM ties a vCPU to the thread that runs it, kicks are
+	// signals to that thread, and its signal handling and timers are nobody else's business.
+	go func() {
+		runtime.LockOSThread()
+		err := vm.vcpu.Bind()
+		bound <- err
+		if err == nil {
+			done <- vm.loop()
+		}
+	}()
+	if err := <-bound; err != nil {
+		return hostFailure("cannot start the vCPU", err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		vm.stopping.Store(true)
+		vm.interrupt()
+	})
+	err := <-done
+	stop()
+	switch {
+	case errors.Is(err, errEnded):
+		return nil
+	case errors.Is(err, errStopped):
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+var errStopped = errors.New("stopped")
+
+// loop runs the vCPU until the guest ends.
+func (vm *VM) loop() (err error) {
+	// A file that the guest's memory shows may be cut short by someone: touching that memory is then a fault, which
+	// must end this guest and not the process.
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if r := recover(); r != nil {
+			fault, ok := r.(interface {
+				error
+				Addr() uintptr
+			})
+			if !ok {
+				panic(r)
+			}
+			err = hostFailure("guest memory is not there any more; has the image been changed?", fault)
+		}
+	}()
+	for {
+		if vm.stopping.Load() {
+			return errStopped
+		}
+		if err := vm.enter(); err != nil {
+			return err
+		}
+		reason, err := vm.vcpu.Run()
+		if errors.Is(err, kvm.ErrInterrupted) {
+			if err := vm.interrupted(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return hostFailure("cannot run the vCPU", err)
+		}
+		vm.stats.exits.Add(1)
+		if err := vm.handle(reason); err != nil {
+			return err
+		}
+	}
+}
+
+// enter does what is due before the guest runs on: the time of the next interruption.
+func (vm *VM) enter() error {
+	if vm.stage == stageBoot {
+		return nil
+	}
+	at := int64(0)
+	if d := vm.space.control.Deadline; d != 0 {
+		at = vm.clock.Host(d)
+	}
+	if len(vm.nics) > 0 && (at == 0 || vm.busyIO < at) {
+		at = vm.busyIO
+	}
+	vm.vcpu.KickAt(at)
+	return nil
+}
+
+// handle acts on an exit. An error ends the guest.
+func (vm *VM) handle(reason uint32) error {
+	e, number := decode(reason, vm.vcpu.IO())
+	switch e {
+	case eventCall:
+		vm.stats.calls.Add(1)
+		return vm.call(number)
+	case eventException:
+		return vm.exception(number)
+	case eventBadIO:
+		return violation("access to I/O port %#x at %s", number, vm.where())
+	case eventShutdown:
+		return violation("triple fault at %s", vm.where())
+	case eventFailure:
+		return hostFailure("KVM cannot run the guest", fmt.Errorf("exit reason %d, %#x at %s", number, vm.vcpu.Failure(), vm.where()))
+	case eventMemory:
+		return hostFailure("the host cannot provide the guest's memory", fmt.Errorf("at %s", vm.where()))
+	}
+	return hostFailure("KVM cannot run the guest", fmt.Errorf("unexpected exit reason %d at %s", number, vm.where()))
+}
+
+// interrupted looks for what a kick was for.
+func (vm *VM) interrupted() error {
+	now := clock.Monotonic()
+	vm.vcpu.Kicked(now)
+	if vm.stage == stageBoot {
+		return nil
+	}
+	if vm.clock.Due(now) {
+		if err := vm.clock.Update(); err != nil {
+			return hostFailure("cannot keep the guest's time", err)
+		}
+	}
+	want := vm.takeSignals()
+	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now {
+		want = true
+	}
+	if len(vm.nics) > 0 && now >= vm.busyIO {
+		moved, err := vm.serveRings()
+		if err != nil {
+			return err
+		}
+		vm.pacing(now, moved)
+	}
+	if want {
+		vm.upcall(now)
+	}
+	return nil
+}
+
+// takeSignals passes on signals that were sent to the guest.
+func (vm *VM) takeSignals() bool {
+	s := vm.signals.Swap(0)
+	if s == 0 {
+		return false
+	}
+	vm.space.control.Signals |= s
+	return true
+}

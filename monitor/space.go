@@ -1,0 +1,377 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/guestmem"
+	"ukvm.dev/monitor/loader"
+	"ukvm.dev/monitor/paging"
+)
+
+// space is a guest's address space: its RAM, its page tables, and what they show. Only the vCPU's thread uses it.
+type space struct {
+	ram    *guestmem.RAM
+	tables *paging.Tables
+	image  *loader.Image
+	file   *os.File // what the image is read from
+
+	imageSize uint64 // bytes of the image in the file
+	control   *hypercall.Control
+	clock     *hypercall.Clock
+	regions   *hypercall.Regions
+	runs      []paging.Run // scratch
+
+	last  hypercall.GVA // where the last commit ended
+	chunk uint64        // how much it was
+}
+
+// errBadAddress means that the guest named memory it has not mapped, or not for that use.
+var errBadAddress = errors.New("address is not mapped")
+
+// Commit sizes. A touched page brings the chunk around it. When touches run on upwards, as allocation does, chunks
+// grow: each commit costs an exit.
+const (
+	minChunk = 64 << 10
+	maxChunk = 2 << 20
+)
+
+// newSpace makes an address space with the shared range in it.
+func newSpace(size uint64) (*space, error) {
+	ram, err := guestmem.New(size)
+	if err != nil {
+		return nil, err
+	}
+	s := &space{ram: ram, chunk: minChunk}
+	if err := s.mapShared(); err != nil {
+		ram.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *space) mapShared() error {
+	var err error
+	if s.tables, err = paging.New(s.ram); err != nil {
+		return err
+	}
+	const (
+		rw = hypercall.ProtRead | hypercall.ProtWrite
+		ro = hypercall.ProtRead
+	)
+	control, err := s.reserve(hypercall.ControlVA, uint64(hypercall.ClockVA-hypercall.ControlVA), rw)
+	if err != nil {
+		return err
+	}
+	clock, err := s.reserve(hypercall.ClockVA, uint64(hypercall.BootVA-hypercall.ClockVA), ro)
+	if err != nil {
+		return err
+	}
+	regions, err := s.reserve(hypercall.RegionsVA, uint64(hypercall.RingsVA-hypercall.RegionsVA), rw)
+	if err != nil {
+		return err
+	}
+	s.control, s.clock, s.regions = controlOf(control), clockOf(clock), regionsOf(regions)
+	return nil
+}
+
+// reserve maps n bytes at va to one block of RAM that stays there for good, and returns it.
+func (s *space) reserve(va hypercall.GVA, n uint64, prot uint32) ([]byte, error) {
+	order := 0
+	for guestmem.PageSize<<order < n {
+		order++
+	}
+	gpa, ok := s.ram.Alloc(order)
+	if !ok {
+		return nil, paging.ErrNoMemory
+	}
+	if rest := guestmem.PageSize<<order - n; rest > 0 {
+		if err := s.ram.Discard(gpa+hypercall.GPA(n), rest); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.tables.Map(va, gpa, n, prot); err != nil {
+		return nil, err
+	}
+	b, _ := s.ram.Bytes(gpa, n)
+	return b, nil
+}
+
+// region returns the guest's region around va, as its table has it. The table is the guest's: whatever it says, the
+// result is a page-aligned range within the user's part of the address space, with a protection that can be mapped.
+func (s *space) region(va hypercall.GVA) (r hypercall.Region, ok bool) {
+	lo, hi := 0, int(min(s.regions.Count, hypercall.MaxRegions))
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if s.regions.Table[mid].End > va {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	if lo == hypercall.MaxRegions {
+		return r, false
+	}
+	r = s.regions.Table[lo] // a copy, checked and used
+	const page = hypercall.PageSize - 1
+	ok = lo < int(min(s.regions.Count, hypercall.MaxRegions)) && r.Start <= va && va < r.End &&
+		r.Start&page == 0 && r.End&page == 0 && r.Start >= hypercall.ImageBase && r.End <= hypercall.UserEnd &&
+		validProt(r.Prot)
+	return r, ok
+}
+
+// validProt reports whether a protection can be mapped: known bits, and not both writable and executable.
+func validProt(prot uint32) bool {
+	const all = hypercall.ProtRead | hypercall.ProtWrite | hypercall.ProtExec
+	return prot&^all == 0 && prot&(hypercall.ProtWrite|hypercall.ProtExec) != hypercall.ProtWrite|hypercall.ProtExec
+}
+
+// fault makes the page at va present if the guest has mapped it for the access (a Prot bit). Errors are errBadAddress,
+// paging.ErrNoMemory and those of reading the image.
+func (s *space) fault(va hypercall.GVA, access uint32) error {
+	if _, prot, ok := s.tables.Lookup(va); ok {
+		if prot&access == 0 {
+			return errBadAddress
+		}
+		return nil // another translation was stale
+	}
+	r, ok := s.region(va)
+	if !ok || r.Prot&access == 0 {
+		return errBadAddress
+	}
+	page := va &^ (hypercall.PageSize - 1)
+	if page == s.last {
+		s.chunk = min(2*s.chunk, maxChunk)
+	} else {
+		s.chunk = minChunk
+	}
+	start := page &^ hypercall.GVA(s.chunk-1)
+	end := min(start+hypercall.GVA(s.chunk), r.End)
+	start = max(start, r.Start)
+	s.last = end
+	err := s.commit(start, end, r.Prot)
+	if errors.Is(err, paging.ErrNoMemory) {
+		// Not enough for the chunk; for the page itself, perhaps.
+		err = s.commit(page, page+hypercall.PageSize, r.Prot)
+	}
+	return err
+}
+
+// commit makes the absent pages of [start, end) present.
+func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
+	for va := start; va < end; {
+		n, held := s.tables.Held(va)
+		if held {
+			va += hypercall.GVA(n)
+			continue
+		}
+		stop := min(va+hypercall.GVA(n), end)
+		for stop < end {
+			n, held := s.tables.Held(stop)
+			if held {
+				break
+			}
+			stop = min(stop+hypercall.GVA(n), end)
+		}
+		if err := s.commitAbsent(va, stop, prot); err != nil {
+			return err
+		}
+		va = stop
+	}
+	s.control.Resident = s.ram.Used()
+	return nil
+}
+
+// commitAbsent maps fresh frames at [va, end), where nothing is present, in blocks as large as go.
+func (s *space) commitAbsent(va, end hypercall.GVA, prot uint32) error {
+	for va < end {
+		order := 0
+		for order < guestmem.MaxOrder && va%(hypercall.PageSize<<(order+1)) == 0 && va+hypercall.PageSize<<(order+1) <= end {
+			order++
+		}
+		gpa, ok := s.ram.Alloc(order)
+		for !ok && order > 0 {
+			order--
+			gpa, ok = s.ram.Alloc(order)
+		}
+		if !ok {
+			return paging.ErrNoMemory
+		}
+		n := uint64(hypercall.PageSize) << order
+		s.ram.Populate(gpa, n)
+		if err := s.fill(va, gpa, n); err != nil {
+			return err
+		}
+		if err := s.tables.Map(va, gpa, n, prot); err != nil {
+			return err
+		}
+		va += hypercall.GVA(n)
+	}
+	return nil
+}
+
+// fill reads what the image has for [va, va+n) into the fresh frames at gpa.
+func (s *space) fill(va hypercall.GVA, gpa hypercall.GPA, n uint64) error {
+	if s.image == nil || va >= s.image.End() || va+hypercall.GVA(n) <= s.image.Start() {
+		return nil
+	}
+	b, _ := s.ram.Bytes(gpa, n)
+	for i := range s.image.Segments {
+		seg := &s.image.Segments[i]
+		from, to := max(va, seg.Start), min(va+hypercall.GVA(n), seg.Start+hypercall.GVA(seg.FileSize))
+		if from >= to {
+			continue
+		}
+		_, err := s.file.ReadAt(b[from-va:to-va], seg.Offset+int64(from-seg.Start))
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read image: %w", err)
+		}
+	}
+	return nil
+}
+
+// slices appends to dst the host memory behind [va, va+n), which must be mapped for the access, committing what has not
+// been touched yet. Adjacent frames make one slice.
+func (s *space) slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error) {
+	if n > uint64(hypercall.UserEnd) || va > hypercall.UserEnd-hypercall.GVA(n) {
+		return dst, errBadAddress
+	}
+	var run paging.Run
+	flush := func() {
+		if run.Len > 0 {
+			b, _ := s.ram.Bytes(run.GPA, run.Len)
+			dst = append(dst, b)
+		}
+	}
+	for n > 0 {
+		gpa, prot, ok := s.tables.Lookup(va)
+		if !ok {
+			if err := s.fault(va, access); err != nil {
+				return dst, err
+			}
+			continue
+		}
+		if prot&access == 0 {
+			return dst, errBadAddress
+		}
+		part := min(n, hypercall.PageSize-uint64(va)%hypercall.PageSize)
+		if run.Len > 0 && run.GPA+hypercall.GPA(run.Len) == gpa && gpa != guestmem.HoleEnd {
+			run.Len += part
+		} else {
+			flush()
+			run = paging.Run{GPA: gpa, Len: part}
+		}
+		va += hypercall.GVA(part)
+		n -= part
+	}
+	flush()
+	return dst, nil
+}
+
+// read copies guest memory into b.
+func (s *space) read(b []byte, va hypercall.GVA) error {
+	var pieces [4][]byte
+	from, err := s.slices(pieces[:0], va, uint64(len(b)), hypercall.ProtRead)
+	if err != nil {
+		return err
+	}
+	for _, p := range from {
+		b = b[copy(b, p):]
+	}
+	return nil
+}
+
+// write copies b into guest memory.
+func (s *space) write(va hypercall.GVA, b []byte) error {
+	var pieces [4][]byte
+	to, err := s.slices(pieces[:0], va, uint64(len(b)), hypercall.ProtWrite)
+	if err != nil {
+		return err
+	}
+	for _, p := range to {
+		b = b[copy(p, b):]
+	}
+	return nil
+}
+
+// drop gives the pages of a range back.
+func (s *space) drop(start, end hypercall.GVA) error {
+	s.runs = s.tables.Unmap(start, end, s.runs[:0])
+	for _, r := range s.runs {
+		if err := s.ram.Discard(r.GPA, r.Len); err != nil {
+			return err
+		}
+	}
+	s.control.Resident = s.ram.Used()
+	return nil
+}
+
+// protect changes the protection of the pages of a range that are present.
+func (s *space) protect(start, end hypercall.GVA, prot uint32) error {
+	s.runs = s.tables.Protect(start, end, prot, s.runs[:0])
+	for _, r := range s.runs {
+		if err := s.ram.Flush(r.GPA, r.Len); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadImage maps an image. One that is small beside the RAM is mapped at once, its file pages straight from the file;
+// of a larger one only what is touched comes in.
+func (s *space) loadImage(m *loader.Image, f *os.File) error {
+	s.image, s.file = m, f
+	for i := range m.Segments {
+		s.imageSize += m.Segments[i].FileSize
+	}
+	for i := range m.Segments {
+		seg := &m.Segments[i]
+		s.addRegion(seg.Start, seg.End(), seg.Prot)
+		if s.imageSize > s.ram.Size()/4 {
+			continue
+		}
+		if err := s.mapFile(seg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mapFile maps the whole pages that a segment has in the file, straight from the file, and commits its last one.
+func (s *space) mapFile(seg *loader.Segment) error {
+	whole := seg.FileSize &^ (hypercall.PageSize - 1)
+	for at := uint64(0); at < whole; {
+		order := 0
+		for order < guestmem.MaxOrder && at+hypercall.PageSize<<(order+1) <= whole {
+			order++
+		}
+		gpa, ok := s.ram.Alloc(order)
+		if !ok {
+			return paging.ErrNoMemory
+		}
+		n := uint64(hypercall.PageSize) << order
+		if err := s.ram.ShowFile(gpa, n, s.file, seg.Offset+int64(at)); err != nil {
+			return err
+		}
+		if err := s.tables.Map(seg.Start+hypercall.GVA(at), gpa, n, seg.Prot); err != nil {
+			return err
+		}
+		at += n
+	}
+	if whole == seg.FileSize {
+		return nil
+	}
+	last := seg.Start + hypercall.GVA(whole)
+	return s.commit(last, last+hypercall.PageSize, seg.Prot)
+}
+
+// addRegion enters a range into the guest's region table before the guest starts. Ranges come in ascending order.
+func (s *space) addRegion(start, end hypercall.GVA, prot uint32) {
+	s.regions.Table[s.regions.Count] = hypercall.Region{Start: start, End: end, Prot: prot, Used: 1}
+	s.regions.Count++
+}
+
+func (s *space) close() error { return s.ram.Close() }

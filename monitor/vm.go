@@ -1,0 +1,189 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"ukvm.dev/devices/clock"
+	"ukvm.dev/devices/console"
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/kvm"
+	"ukvm.dev/monitor/loader"
+	"ukvm.dev/monitor/paging"
+)
+
+// VM is one virtual machine with its program. Run may be called once. Signal and Stats may be called at any time by any
+// goroutine, Close when Run is not running.
+type VM struct {
+	config  Config
+	system  *kvm.System
+	machine *kvm.Machine
+	vcpu    *kvm.VCPU
+	space   *space
+	image   *os.File
+	desc    *paging.Descriptors
+	clock   *clock.Clock
+	console *console.Console
+	nics    []*nic
+	wakeFD  int // eventfd: ends the guest's sleep in Poll
+
+	started  atomic.Bool
+	stopping atomic.Bool
+	signals  atomic.Uint64 // to be sent to the guest: bit n-1 is signal n
+	stats    counters
+
+	entry   hypercall.StartArgs // where upcalls go, once the guest has said so
+	stage   stage
+	retries int // page faults in a row that changed nothing
+	pieces  [][]byte
+	polls   []unix.PollFd
+	busyIO  int64 // when the rings are served next if the guest stays busy, CLOCK_MONOTONIC ns
+	pace    int64 // ns between such services
+
+	mu     sync.Mutex
+	closed bool
+}
+
+// stage is how far a guest has come.
+type stage int
+
+const (
+	stageBoot    stage = iota // before CallStart
+	stageRunning              // upcalls are possible
+)
+
+// New makes a VM ready to run. Errors wrap kvm.ErrMissing, kvm.ErrPermission or kvm.ErrUnfit if there is no usable KVM,
+// one of package loader's if the image cannot be run, ErrConfig if the configuration makes no sense, and the
+// file system's if the image cannot be opened.
+func New(config Config) (*VM, error) {
+	if err := config.check(); err != nil {
+		return nil, err
+	}
+	vm := &VM{config: config, wakeFD: -1}
+	if err := vm.build(); err != nil {
+		vm.Close()
+		return nil, err
+	}
+	return vm, nil
+}
+
+// build makes the parts of a VM in the order in which they need one another.
+func (vm *VM) build() error {
+	image, err := vm.openImage()
+	if err != nil {
+		return err
+	}
+	if vm.system, err = kvm.Open(); err != nil {
+		return err
+	}
+	if vm.machine, err = vm.system.NewMachine(); err != nil {
+		return err
+	}
+	vm.vcpu = vm.machine.VCPU()
+	if vm.space, err = newSpace(vm.config.Memory); err != nil {
+		return tooSmall(err, vm.config.Memory)
+	}
+	for _, s := range vm.space.ram.Slots() {
+		if err := vm.machine.AddMemory(uint64(s.GPA), s.Mem); err != nil {
+			return err
+		}
+	}
+	if vm.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return fmt.Errorf("make eventfd: %w", err)
+	}
+	vm.console = console.New(vm.config.Stdin, vm.config.Stdout, vm.config.Stderr, vm.wake)
+	if err := vm.boot(image); err != nil {
+		return tooSmall(err, vm.config.Memory)
+	}
+	return nil
+}
+
+// tooSmall explains an error that comes from too little guest memory.
+func tooSmall(err error, size uint64) error {
+	if errors.Is(err, paging.ErrNoMemory) {
+		return fmt.Errorf("%w: the image and its files do not fit into %d MiB of memory", ErrConfig, size>>20)
+	}
+	return err
+}
+
+func (vm *VM) openImage() (*loader.Image, error) {
+	f, err := os.Open(vm.config.Image)
+	if err != nil {
+		return nil, err
+	}
+	vm.image = f
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() {
+		return nil, fmt.Errorf("%s: %w", vm.config.Image, loader.ErrNotELF)
+	}
+	m, err := loader.Load(f, st.Size())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", vm.config.Image, err)
+	}
+	return m, nil
+}
+
+// Signal sends the program a signal, as kill(2) would from outside. SIGKILL ends it at once.
+func (vm *VM) Signal(s unix.Signal) error {
+	if s < 1 || s > 64 {
+		return fmt.Errorf("%w: signal %d", ErrConfig, int(s))
+	}
+	vm.signals.Or(1 << (s - 1))
+	vm.interrupt()
+	return nil
+}
+
+// interrupt makes the vCPU's thread look around: whether it sleeps for the guest or the guest runs.
+func (vm *VM) interrupt() {
+	vm.wake()
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.started.Load() && !vm.closed {
+		vm.vcpu.Kick()
+	}
+}
+
+// wake ends the guest's sleep in Poll.
+func (vm *VM) wake() {
+	// Full (EAGAIN) means that a wake-up is under way already.
+	_, _ = unix.Write(vm.wakeFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+}
+
+// Close releases everything the VM holds. Run must have returned or not have been called. Close is idempotent.
+func (vm *VM) Close() error {
+	vm.mu.Lock()
+	if vm.closed {
+		vm.mu.Unlock()
+		return nil
+	}
+	vm.closed = true
+	vm.mu.Unlock()
+	var errs []error
+	if vm.console != nil {
+		vm.console.Close()
+	}
+	if vm.machine != nil {
+		errs = append(errs, vm.machine.Close())
+	}
+	if vm.system != nil {
+		errs = append(errs, vm.system.Close())
+	}
+	if vm.space != nil {
+		errs = append(errs, vm.space.close())
+	}
+	if vm.image != nil {
+		errs = append(errs, vm.image.Close())
+	}
+	if vm.wakeFD >= 0 {
+		errs = append(errs, unix.Close(vm.wakeFD))
+	}
+	return errors.Join(errs...)
+}
