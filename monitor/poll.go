@@ -65,7 +65,11 @@ func (vm *VM) sleep(timed bool, ns int64) error {
 		t := unix.NsecToTimespec(ns)
 		timeout = &t
 	}
-	if _, err := unix.Ppoll(vm.polls, timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+	_, err := unix.Ppoll(vm.polls, timeout, nil)
+	switch {
+	case errors.Is(err, unix.EINTR):
+		vm.vcpu.Kicked(clock.Monotonic()) // by the timer, which was armed for a busy guest
+	case err != nil:
 		return hostFailure("cannot wait", err)
 	}
 	return nil

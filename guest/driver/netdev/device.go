@@ -1,0 +1,145 @@
+package netdev
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"ukvm.dev/guest/kernel"
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/hypercall"
+)
+
+// Device is an open network device.
+type Device struct {
+	file *os.File // readable while the receive queue has news
+	pool *packet.Pool
+	size int // of receive buffers, in bytes
+
+	rx      queue // only Run uses it
+	batch   []*packet.Packet
+	partial *packet.Packet // a frame of which more is to come
+	missing int            // buffers it still lacks
+
+	mu sync.Mutex // guards tx; taken with the stack's lock held, never the other way round
+	tx queue
+}
+
+// Buffers for received frames: as many as fit into a share of the guest's memory, and a queue.
+const (
+	bufferShare = 64
+	minBuffers  = 16
+)
+
+// Open opens the device with an index in the boot information. Received frames are stored in packets from pool.
+func Open(index int, mtu int, pool *packet.Pool) (*Device, error) {
+	fd := kernel.OpenDevice(index)
+	if fd < 0 {
+		return nil, fmt.Errorf("open network device %d: %w", index, syscall.Errno(-fd))
+	}
+	d := &Device{file: os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), pool: pool, size: bufferSize(mtu)}
+	d.rx.init(kernel.Queue(index, 0))
+	d.tx.init(kernel.Queue(index, 1))
+	d.tx.mem.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
+	d.fill(max(minBuffers, min(hypercall.QueueLen, int(kernel.Boot().Memory/bufferShare)/d.size)))
+	return d, nil
+}
+
+// bufferSize is a pooled size that holds a frame, or several of which do.
+func bufferSize(mtu int) int {
+	const overhead = hypercall.NetHeaderSize + 14 + 4
+	if mtu+overhead <= packet.Small {
+		return packet.Small
+	}
+	return packet.Medium
+}
+
+// fill offers n empty packets to the monitor.
+func (d *Device) fill(n int) {
+	for range n {
+		d.rx.offer(d.pool.Receive(d.size), hypercall.DescWrite)
+	}
+}
+
+// Transmit sends a packet, of which it becomes the owner. False means that the link takes no more at the moment. It is
+// safe for concurrent use.
+func (d *Device) Transmit(p *packet.Packet) bool {
+	p.EncodeNet()
+	n := pieces(p)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tx.nfree < n && !d.reclaim(n) {
+		kernel.Kick()
+		if !d.reclaim(n) {
+			p.Trim(hypercall.NetHeaderSize)
+			return false
+		}
+	}
+	d.tx.offer(p, 0)
+	return true
+}
+
+// reclaim releases packets that were sent, and reports whether n descriptors are free.
+func (d *Device) reclaim(n int) bool {
+	for {
+		p, _ := d.tx.take()
+		if p == nil {
+			return d.tx.nfree >= n
+		}
+		p.Release()
+	}
+}
+
+// Run gives received frames to receive, in batches, for ever. receive takes over the packets but not the slice.
+func (d *Device) Run(receive func([]*packet.Packet)) error {
+	c, err := d.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	// The function is called whenever the queue may have news, and never says that it is done.
+	return c.Read(func(uintptr) bool {
+		for d.collect() {
+			receive(d.batch)
+			clear(d.batch)
+			d.batch = d.batch[:0]
+		}
+		return false
+	})
+}
+
+// maxBatch bounds a batch, so that the first frame of many is not late.
+const maxBatch = 64
+
+// collect moves received frames to d.batch and offers new buffers in their place. It reports whether there are any.
+func (d *Device) collect() bool {
+	for len(d.batch) < maxBatch {
+		p, n := d.rx.take()
+		if p == nil {
+			break
+		}
+		d.fill(1)
+		d.assemble(p, n)
+	}
+	d.rx.mem.Avail.Event = d.rx.used
+	return len(d.batch) > 0
+}
+
+// assemble joins the buffers of a frame; the first one's header says how many there are.
+func (d *Device) assemble(p *packet.Packet, n int) {
+	p.Truncate(n)
+	if d.missing > 0 {
+		d.partial.Append(p)
+		d.missing--
+	} else {
+		if !p.DecodeNet() {
+			p.Release()
+			return
+		}
+		d.partial, d.missing = p, int(p.Net.NumBuffers)-1
+	}
+	if d.missing <= 0 {
+		d.batch = append(d.batch, d.partial)
+		d.partial, d.missing = nil, 0
+	}
+}

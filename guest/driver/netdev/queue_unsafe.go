@@ -1,0 +1,14 @@
+package netdev
+
+import (
+	"unsafe"
+
+	"ukvm.dev/hypercall"
+)
+
+// addressOf is what a descriptor says of b's memory. The packet that owns it is kept in the queue until the monitor is
+// done with it, and Go's collector does not move what is in the heap.
+func addressOf(b []byte) hypercall.GVA {
+	// Safety: the address goes to the monitor only, as a number.
+	return hypercall.GVA(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+}

@@ -1,0 +1,83 @@
+package net
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+
+	"ukvm.dev/guest/driver/netdev"
+	"ukvm.dev/guest/kernel"
+	"ukvm.dev/guest/posix"
+	"ukvm.dev/hypercall"
+)
+
+// In a guest this package serves AF_INET. The stack starts with the first socket: a program that has none pays nothing.
+func init() {
+	if kernel.InGuest() {
+		posix.RegisterFamily(syscall.AF_INET, &system)
+	}
+}
+
+// system is the guest's stack, to be.
+var system lazyStack
+
+type lazyStack struct {
+	once  sync.Once
+	stack *Stack
+}
+
+// Socket is posix.Family.
+func (l *lazyStack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
+	l.once.Do(l.start)
+	return l.stack.Socket(typ, protocol)
+}
+
+// Interfaces is posix.Interfacer.
+func (l *lazyStack) Interfaces() []posix.Interface {
+	l.once.Do(l.start)
+	return l.stack.Interfaces()
+}
+
+// start makes the stack and an interface of each network device.
+func (l *lazyStack) start() {
+	b := kernel.Boot()
+	l.stack = New(Config{
+		Memory: int64(b.Memory), Hostname: cString(b.Hostname[:]),
+		Resolvers: func(servers []netip.Addr, search string) { posix.SetResolvers(servers, strings.Fields(search)) },
+	})
+	for i := range int(b.Devices) {
+		d := &b.Device[i]
+		if d.Kind != hypercall.DeviceNet {
+			continue
+		}
+		if err := l.stack.attach(i, cString(d.Name[:]), &d.Net); err != nil {
+			println("ukvm: network card", cString(d.Name[:])+":", err.Error())
+		}
+	}
+}
+
+// attach makes an interface of a network device and configures it as the monitor says.
+func (s *Stack) attach(index int, name string, c *hypercall.NetConfig) error {
+	d, err := netdev.Open(index, int(c.MTU), s.Pool())
+	if err != nil {
+		return err
+	}
+	i, err := s.AddCard(Card{
+		Name: name, MAC: c.MAC, MTU: int(c.MTU),
+		Transmit: d.Transmit,
+		Flush:    func() {},
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		if err := d.Run(i.Receive); err != nil {
+			println("ukvm: network card", name+":", err.Error())
+		}
+	}()
+	if addr := netip.AddrFrom4(c.Addr); c.Flags&hypercall.NetDHCP == 0 && addr.IsUnspecified() {
+		return nil // a card without an address
+	}
+	return i.Configure(*c)
+}
