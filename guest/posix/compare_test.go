@@ -14,9 +14,11 @@ import (
 // host's kernel and a System.
 type proc struct {
 	caller
-	t    testing.TB
-	base fd // the directory
-	log  []string
+	t     testing.TB
+	base  fd // the directory
+	log   []string
+	made  map[fd]int // in which order descriptors were made, by which they are noted
+	count int
 }
 
 // fd is a descriptor: an argument whose number is not noted, because it differs between the two.
@@ -55,6 +57,9 @@ func compareLogs(t testing.TB, host, ours []string) {
 			b = ours[i]
 		}
 		if a != b {
+			if bad == 0 {
+				t.Logf("before:\n   %s", strings.Join(ours[max(0, i-10):min(i, len(ours))], "\n   "))
+			}
 			t.Errorf("call %d\n   Linux: %s\n   posix: %s", i, a, b)
 			if bad++; bad > 5 {
 				break
@@ -95,8 +100,21 @@ func (p *proc) make(nr uintptr, a ...any) fd {
 		p.note("%s(%s) = %s", calls[nr].name, p.shown(a), errnoName(errno))
 		return -1
 	}
-	p.note("%s(%s) = fd", calls[nr].name, p.shown(a))
+	if p.made == nil {
+		p.made = make(map[fd]int)
+	}
+	p.count++
+	p.made[fd(r)] = p.count
+	p.note("%s(%s) = %s", calls[nr].name, p.shown(a), p.name(fd(r)))
 	return fd(r)
+}
+
+// name is how a descriptor is noted.
+func (p *proc) name(f fd) string {
+	if n := p.made[f]; n > 0 {
+		return fmt.Sprint("fd", n)
+	}
+	return "fd"
 }
 
 // shown are the arguments that are the same for both.
@@ -109,7 +127,7 @@ func (p *proc) shown(a []any) string {
 		case string:
 			shown = append(shown, fmt.Sprintf("%.40q", v))
 		case fd:
-			shown = append(shown, "fd")
+			shown = append(shown, p.name(v))
 		case int:
 			shown = append(shown, fmt.Sprint(v))
 		}
@@ -133,10 +151,10 @@ func (p *proc) readWith(nr uintptr, f fd, n, off int) string {
 	b := make([]byte, n)
 	got, errno := p.call(nr, f, b, n, off)
 	if errno != 0 {
-		p.note("%s %d = %s", calls[nr].name, n, errnoName(errno))
+		p.note("%s %s %d = %s", calls[nr].name, p.name(f), n, errnoName(errno))
 		return ""
 	}
-	p.note("%s %d = %d %.60q", calls[nr].name, n, got, b[:got])
+	p.note("%s %s %d = %d %.60q", calls[nr].name, p.name(f), n, got, b[:got])
 	return string(b[:got])
 }
 
@@ -146,7 +164,7 @@ func (p *proc) pwrite(f fd, text string, off int) { p.writeWith(syscall.SYS_PWRI
 
 func (p *proc) writeWith(nr uintptr, f fd, text string, off int) {
 	n, errno := p.call(nr, f, []byte(text), len(text), off)
-	p.note("%s %d = %d %s", calls[nr].name, len(text), int(n), errnoName(errno))
+	p.note("%s %s %d = %d %s", calls[nr].name, p.name(f), len(text), int(n), errnoName(errno))
 }
 
 // stat notes the attributes that are the same on all file systems.

@@ -155,6 +155,9 @@ func (s *System) openNode(dirfd uintptr, path string, flags, mode uint32, restri
 	if flags&syscall.O_NOFOLLOW != 0 || flags&(syscall.O_CREAT|syscall.O_EXCL) == syscall.O_CREAT|syscall.O_EXCL {
 		walk = walkNoFollow
 	}
+	if flags&syscall.O_CREAT != 0 {
+		walk |= walkCreate
+	}
 	for {
 		f, errno := s.find(dirfd, path, walk|restrict)
 		if errno != 0 {
@@ -166,8 +169,6 @@ func (s *System) openNode(dirfd uintptr, path string, flags, mode uint32, restri
 			return n, at, false, errno
 		}
 		switch {
-		case f.slash && f.last == lastName:
-			return nil, at, false, syscall.EISDIR
 		case f.node != nil && flags&syscall.O_EXCL != 0:
 			return nil, at, false, syscall.EEXIST
 		case f.last != lastName && f.last != lastMagic:

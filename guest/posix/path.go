@@ -15,6 +15,7 @@ const (
 	walkNoFollow walkMode = 0         // a last symbolic link is not followed, but for a trailing slash
 	walkFollow   walkMode = 1 << iota // a last symbolic link is followed
 	walkParent                        // for calls that make or remove the last name: it is never followed
+	walkCreate                        // with O_CREAT: EISDIR for a last name with a slash behind it
 
 	// openat2(2)'s restrictions.
 	walkBeneath    // RESOLVE_BENEATH: EXDEV on the way out of the start
@@ -51,7 +52,7 @@ type magicLink interface {
 }
 
 // walk resolves a path from a directory on. A last name that does not exist is found with a nil node. Errors: ENOENT,
-// ENOTDIR, ENAMETOOLONG, ELOOP, EXDEV.
+// ENOTDIR, ENAMETOOLONG, ELOOP, EXDEV, EISDIR.
 func (t *tree) walk(from vnode.Dir, path string, mode walkMode) (found, syscall.Errno) {
 	root := t.root
 	if mode&walkInRoot != 0 {
@@ -90,6 +91,9 @@ func (t *tree) walk(from vnode.Dir, path string, mode walkMode) (found, syscall.
 			dir = up
 			f = found{dir: dir, node: dir, last: lastDotDot}
 		default:
+			if final && slash && mode&walkCreate != 0 {
+				return found{}, syscall.EISDIR
+			}
 			n, errno := t.enter(dir, name, mode)
 			if errno == syscall.ENOENT && final {
 				return found{dir: dir, name: name, slash: slash}, 0

@@ -29,6 +29,9 @@ func (f *regular) read(d *description, p []byte) (int, syscall.Errno) {
 }
 
 func (f *regular) write(d *description, p []byte) (n int, errno syscall.Errno) {
+	if len(p) == 0 {
+		return 0, 0 // which does not move the position to the end either
+	}
 	d.mu.Lock()
 	if d.flags.Load()&syscall.O_APPEND != 0 {
 		var end int64

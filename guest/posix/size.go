@@ -53,15 +53,17 @@ func sysTruncate(s *System, a args) (uintptr, syscall.Errno) {
 // sysFallocate is fallocate(2).
 func sysFallocate(s *System, a args) (uintptr, syscall.Errno) {
 	mode, off, n := uint32(a.a2), int64(a.a3), int64(a.a4)
-	if off < 0 || n <= 0 {
-		return 0, s.refuse(a.a1, syscall.EINVAL)
-	}
 	d, errno := s.get(a.a1)
 	if errno != 0 {
 		return 0, s.refuse(a.a1, syscall.ENODEV)
 	}
 	defer d.release()
-	if !d.writable() {
+	switch {
+	case d.isPath():
+		return 0, syscall.EBADF
+	case off < 0 || n <= 0:
+		return 0, syscall.EINVAL
+	case !d.writable():
 		return 0, syscall.EBADF
 	}
 	switch o := d.object.(type) {

@@ -13,6 +13,18 @@ func sysSendfile(s *System, a args) (uintptr, syscall.Errno) {
 	}
 	defer in.release()
 	at, target, n := (*int64)(a.p3), fdOf(a.a1), int(min(a.a4, maxTransfer))
+	o, seekable := in.object.(positioned)
+	_, isDir := in.object.(*directory)
+	switch {
+	case !in.readable():
+		return 0, syscall.EBADF
+	case at != nil && !seekable && !isDir:
+		return 0, syscall.ESPIPE
+	}
+	from := in.offset(at)
+	if from < 0 {
+		return 0, syscall.EINVAL
+	}
 	out, errno := s.get(a.a1)
 	if errno != 0 && s.refuse(a.a1, 0) != 0 {
 		return 0, syscall.EBADF
@@ -26,17 +38,7 @@ func sysSendfile(s *System, a args) (uintptr, syscall.Errno) {
 			return 0, syscall.EINVAL
 		}
 	}
-	o, seekable := in.object.(positioned)
-	switch {
-	case !in.readable():
-		return 0, syscall.EBADF
-	case !seekable && at != nil:
-		return 0, syscall.ESPIPE
-	case !seekable:
-		return 0, syscall.EINVAL
-	}
-	from := in.offset(at)
-	if from < 0 {
+	if !seekable {
 		return 0, syscall.EINVAL
 	}
 	buf := make([]byte, min(n, copyChunk))
@@ -79,6 +81,8 @@ func sysCopyFileRange(s *System, a args) (uintptr, syscall.Errno) {
 	_, dirIn := in.object.(*directory)
 	_, dirOut := out.object.(*directory)
 	switch {
+	case in.isPath() || out.isPath():
+		return 0, syscall.EBADF
 	case a.a6 != 0:
 		return 0, syscall.EINVAL
 	case dirIn || dirOut:

@@ -13,9 +13,15 @@ import (
 // concerns two and a datagram finds its receiver while it is sent.
 type unixDomain struct {
 	mu    sync.Mutex
-	named map[string]*unixSocket     // abstract names, without the NUL
+	named map[unixName]*unixSocket
 	nodes map[vnode.Node]*unixSocket // by the socket file they are bound to
 	auto  uint32                     // last name chosen by autobind
+}
+
+// unixName is an abstract name, with its NUL. Each type of socket has its own.
+type unixName struct {
+	typ  int
+	name string
 }
 
 // unixSocket is a socket of AF_UNIX. unixDomain.mu guards all but socketBase.
@@ -40,6 +46,7 @@ type unixSocket struct {
 	marks    []unixMark
 	messages []unixMessage
 	queued   int // bytes in messages
+	charged  int // the same with messageCost for each
 
 	sendLimit  int // SO_SNDBUF
 	shutIn     bool
@@ -57,9 +64,9 @@ const (
 	unixConnected
 )
 
-// unixMark says that files came along with the byte at a position of a stream, counted like passed.
+// unixMark says that files came along with n bytes at a position of a stream, counted like passed.
 type unixMark struct {
-	at    uint64
+	at, n uint64
 	files []*description
 }
 
@@ -73,6 +80,7 @@ type unixMessage struct {
 const (
 	unixSendLimit = 212992 // net.core.wmem_default
 	unixMessages  = 10     // net.unix.max_dgram_qlen
+	messageCost   = 512    // what a message counts beside its bytes, so that empty ones are limited too
 )
 
 var (
@@ -154,10 +162,10 @@ func (u *unixSocket) writableLocked() bool {
 	switch {
 	case p == nil:
 		return true
-	case u.datagram():
+	case u.datagram() && p.peer != u:
 		return len(p.messages) <= unixMessages
 	}
-	return 4*(p.bytes.n+p.queued) <= u.sendLimit
+	return 4*(p.bytes.n+p.charged) <= u.sendLimit
 }
 
 func (u *unixSocket) read(d *description, p []byte) (int, syscall.Errno) {
@@ -234,7 +242,7 @@ func (u *unixSocket) filesLocked() (files []*description) {
 	for _, m := range u.messages {
 		files = append(files, m.files...)
 	}
-	u.marks, u.messages, u.queued, u.bytes = nil, nil, 0, ring{}
+	u.marks, u.messages, u.queued, u.charged, u.bytes = nil, nil, 0, 0, ring{}
 	return files
 }
 

@@ -1,8 +1,6 @@
 package posix
 
-import (
-	"syscall"
-)
+import "syscall"
 
 // transmit sends to the peer or, for datagrams, to an address.
 func (u *unixSocket) transmit(p []byte, to sockaddr, flags int, c *control) (int, syscall.Errno) {
@@ -40,7 +38,7 @@ func (u *unixSocket) transmit(p []byte, to sockaddr, flags int, c *control) (int
 	}
 	n := min(room, len(p))
 	if c != nil && len(c.files) > 0 {
-		peer.marks = append(peer.marks, unixMark{peer.passed + uint64(peer.bytes.n), c.files})
+		peer.marks = append(peer.marks, unixMark{peer.passed + uint64(peer.bytes.n), uint64(n), c.files})
 		c.files = nil
 	}
 	peer.bytes.write(p[:n])
@@ -98,8 +96,8 @@ func (u *unixSocket) sendMessageLocked(to *unixSocket, p []byte, c *control) (in
 	if len(p) > u.sendLimit-32 {
 		return 0, syscall.EMSGSIZE
 	}
-	full := to.queued+len(p) > u.sendLimit && len(to.messages) > 0
-	if u.datagram() {
+	full := to.charged > 0 && to.charged+len(p)+messageCost > u.sendLimit
+	if u.datagram() && to.peer != u {
 		full = len(to.messages) > unixMessages && to != u
 	}
 	if full {
@@ -112,10 +110,11 @@ func (u *unixSocket) sendMessageLocked(to *unixSocket, p []byte, c *control) (in
 	}
 	to.messages = append(to.messages, m)
 	to.queued += len(p)
+	to.charged += len(p) + messageCost
 	to.updateLocked(EventIn)
 	if u != to {
 		u.updateLocked(0)
-		if u.datagram() && len(to.messages) > unixMessages {
+		if u.peer == to && !u.writableLocked() {
 			to.waitLocked(u) // it is told when it may write again
 		}
 	}
@@ -124,7 +123,10 @@ func (u *unixSocket) sendMessageLocked(to *unixSocket, p []byte, c *control) (in
 
 // receive takes bytes or a message.
 func (u *unixSocket) receive(p []byte, flags int, c *control) (n int, from sockaddr, mflags int, errno syscall.Errno) {
-	if flags&syscall.MSG_OOB != 0 {
+	switch {
+	case flags&syscall.MSG_OOB != 0 && u.typ == syscall.SOCK_STREAM:
+		return 0, from, 0, syscall.EINVAL // there never is any
+	case flags&syscall.MSG_OOB != 0:
 		return 0, from, 0, syscall.EOPNOTSUPP
 	}
 	x := &u.sys.unix
@@ -148,7 +150,8 @@ func (u *unixSocket) receive(p []byte, flags int, c *control) (n int, from socka
 	return n, from, mflags, errno
 }
 
-// receiveStreamLocked takes bytes up to the next mark. Files that nobody asks for are dropped.
+// receiveStreamLocked takes bytes, up to the end of the next ones that came with files. Files that nobody asks for are
+// dropped.
 func (u *unixSocket) receiveStreamLocked(p []byte, flags int, c *control) (n int, dropped []*description, errno syscall.Errno) {
 	switch {
 	case u.stage != unixConnected:
@@ -162,20 +165,20 @@ func (u *unixSocket) receiveStreamLocked(p []byte, flags int, c *control) (n int
 	case u.bytes.n == 0:
 		return 0, nil, syscall.EAGAIN
 	}
-	peek := flags&syscall.MSG_PEEK != 0
-	if len(u.marks) > 0 && u.marks[0].at == u.passed && !peek {
+	reached := len(u.marks) > 0 && u.marks[0].at < u.passed+uint64(len(p))
+	if reached { // what came with files ends a read
+		p = p[:min(uint64(len(p)), u.marks[0].at+u.marks[0].n-u.passed)]
+	}
+	if flags&syscall.MSG_PEEK != 0 {
+		return u.bytes.peek(p, 0), nil, 0
+	}
+	if reached {
 		if c != nil && len(c.files) == 0 {
 			c.files = u.marks[0].files
 		} else {
 			dropped = u.marks[0].files
 		}
 		u.marks = u.marks[1:]
-	}
-	if len(u.marks) > 0 && u.marks[0].at > u.passed {
-		p = p[:min(uint64(len(p)), u.marks[0].at-u.passed)]
-	}
-	if peek {
-		return u.bytes.peek(p, 0), dropped, 0
 	}
 	n = u.bytes.read(p)
 	u.passed += uint64(n)
@@ -204,9 +207,6 @@ func (u *unixSocket) receiveMessageLocked(p []byte, flags int, c *control) (n in
 	if n < len(m.data) {
 		mflags = syscall.MSG_TRUNC
 	}
-	if u.typ == syscall.SOCK_SEQPACKET {
-		mflags |= syscall.MSG_EOR
-	}
 	if flags&syscall.MSG_TRUNC != 0 {
 		n = len(m.data)
 	}
@@ -224,6 +224,7 @@ func (u *unixSocket) receiveMessageLocked(p []byte, flags int, c *control) (n in
 	u.messages[0] = unixMessage{}
 	u.messages = u.messages[1:]
 	u.queued -= len(m.data)
+	u.charged -= len(m.data) + messageCost
 	u.updateLocked(0)
 	if u.peer != nil && !u.datagram() {
 		u.peer.updateLocked(0)

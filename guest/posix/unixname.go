@@ -22,7 +22,7 @@ func (u *unixSocket) bind(a sockaddr) syscall.Errno {
 		switch {
 		case u.local.path != "":
 			return syscall.EINVAL
-		case x.named[a.path] != nil:
+		case x.named[unixName{u.typ, a.path}] != nil:
 			return syscall.EADDRINUSE
 		}
 		u.nameLocked(x, a.path)
@@ -64,9 +64,9 @@ func (u *unixSocket) bindNode(x *unixDomain, path string, n vnode.Node) syscall.
 
 func (u *unixSocket) nameLocked(x *unixDomain, name string) {
 	if x.named == nil {
-		x.named = make(map[string]*unixSocket)
+		x.named = make(map[unixName]*unixSocket)
 	}
-	x.named[name] = u
+	x.named[unixName{u.typ, name}] = u
 	u.local.path = name
 }
 
@@ -83,7 +83,7 @@ func (u *unixSocket) autobind(x *unixDomain) syscall.Errno {
 		for shift := 16; shift >= 0; shift -= 4 {
 			name += string("0123456789abcdef"[x.auto>>shift&15])
 		}
-		if x.named[name] == nil {
+		if x.named[unixName{u.typ, name}] == nil {
 			u.nameLocked(x, name)
 			return 0
 		}
@@ -95,8 +95,8 @@ func (u *unixSocket) autobind(x *unixDomain) syscall.Errno {
 func (u *unixSocket) unnameLocked(x *unixDomain) {
 	if u.node != nil {
 		delete(x.nodes, u.node)
-	} else if x.named[u.local.path] == u {
-		delete(x.named, u.local.path)
+	} else if name := (unixName{u.typ, u.local.path}); x.named[name] == u {
+		delete(x.named, name)
 	}
 }
 
@@ -110,7 +110,7 @@ func (u *unixSocket) find(a sockaddr) (*unixSocket, syscall.Errno) {
 	var to *unixSocket
 	if a.path[0] == 0 {
 		x.mu.Lock()
-		to = x.named[a.path]
+		to = x.named[unixName{u.typ, a.path}]
 		x.mu.Unlock()
 	} else {
 		n, errno := u.sys.existing(cwd, a.path, 0)

@@ -132,7 +132,7 @@ func (d *dir) Make(name string, m vnode.Make) (vnode.Node, syscall.Errno) {
 	case d.findLocked(name) >= 0:
 		return nil, syscall.EEXIST
 	}
-	n, errno := d.fs.make(m)
+	n, errno := d.fs.make(d.inherit(m))
 	if errno != 0 {
 		return nil, errno
 	}
@@ -146,12 +146,25 @@ func (d *dir) Make(name string, m vnode.Make) (vnode.Node, syscall.Errno) {
 
 // MakeTemporary makes a node without a name. It goes when its holders do; the caller holds it at once.
 func (d *dir) MakeTemporary(m vnode.Make) (vnode.Node, syscall.Errno) {
-	n, errno := d.fs.make(m)
+	n, errno := d.fs.make(d.inherit(m))
 	if errno != 0 {
 		return nil, errno
 	}
 	n.base().linkable = true
 	return n, 0
+}
+
+// inherit gives what is made in a directory with the set-group-ID bit its group, and directories the bit (inode(7)).
+func (d *dir) inherit(m vnode.Make) vnode.Make {
+	d.inode.mu.RLock()
+	defer d.inode.mu.RUnlock()
+	if d.mode&syscall.S_ISGID != 0 {
+		m.GID = d.gid
+		if m.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+			m.Mode |= syscall.S_ISGID
+		}
+	}
+	return m
 }
 
 // Link adds a name.
