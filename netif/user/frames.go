@@ -13,7 +13,8 @@ import (
 	"ukvm.dev/netif/internal/offload"
 )
 
-// Send takes frames of the guest. TCP goes on in netstack's goroutines; the rest is done on the caller's.
+// Send takes frames of the guest. Most TCP is written to the host's sockets on the caller's thread; netstack's share goes
+// on in goroutines of its own.
 func (l *Link) Send(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -28,11 +29,17 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			l.txDropped.Add(1)
 		}
 	}
+	if l.proxy.Flush() {
+		l.out.wake()
+	}
 	return len(frames), nil
 }
 
-// input takes one frame. Its bytes are copied once, and everything is decided on the copy. It reports false if the
-// frame is none.
+// headSize is room for the headers of Ethernet, IPv4 and TCP with all their options.
+const headSize = netif.EthernetSize + 60 + 60
+
+// input takes one frame. Its headers are copied once, and everything is decided on the copy; what goes to netstack is
+// copied whole and looked at anew. It reports false if the frame is none.
 func (l *Link) input(f *netif.Frame) bool {
 	features := l.endpoint.features.Load()
 	longest := netif.EthernetSize + l.plan.MTU
@@ -45,26 +52,29 @@ func (l *Link) input(f *netif.Frame) bool {
 	if f.Header.Flags&hypercall.NeedsCsum != 0 && !features.TxChecksum {
 		return false
 	}
-	var eth [netif.EthernetSize]byte
-	head := netif.Frame{Data: f.Data, Len: len(eth)}
-	head.CopyTo(eth[:])
-	packet := buffer.NewViewSize(f.Len - len(eth))
-	copyBehind(packet.AsSlice(), f.Data, len(eth))
-
-	if dst := [6]byte(eth[0:6]); dst != l.plan.routerMAC && dst != broadcastMAC {
-		packet.Release()
+	var buf [headSize]byte
+	head := buf[:f.CopyTo(buf[:])]
+	if dst := [6]byte(head[0:6]); dst != l.plan.routerMAC && dst != broadcastMAC {
 		l.ignored.Add(1) // multicast, such as IPv6's neighbour discovery
 		return true
 	}
-	switch binary.BigEndian.Uint16(eth[12:14]) {
-	case uint16(header.ARPProtocolNumber):
+	kind := binary.BigEndian.Uint16(head[12:14])
+	if kind != uint16(header.IPv4ProtocolNumber) && kind != uint16(header.ARPProtocolNumber) {
+		l.ignored.Add(1)
+		return true
+	}
+	if kind == uint16(header.IPv4ProtocolNumber) {
+		if s, ok := l.segment(head, f); ok && l.inputTCP(&s) {
+			return true
+		}
+	}
+	packet := buffer.NewViewSize(f.Len - netif.EthernetSize)
+	copyBehind(packet.AsSlice(), f.Data, netif.EthernetSize)
+	if kind == uint16(header.ARPProtocolNumber) {
 		l.inputARP(packet.AsSlice())
 		packet.Release()
-	case uint16(header.IPv4ProtocolNumber):
+	} else {
 		l.inputIPv4(packet)
-	default:
-		packet.Release()
-		l.ignored.Add(1)
 	}
 	return true
 }
@@ -104,13 +114,26 @@ func (l *Link) inputIPv4(packet *buffer.View) {
 	pkt.DecRef()
 }
 
-// Receive gives the guest what is queued for it. Frames have the router's address as source.
+// Receive gives the guest what is queued for it, then what the host's sockets have. Frames have the router's address as
+// source.
 func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return 0, netif.ErrClosed
 	}
+	n := l.receiveQueued(frames)
+	proxied := frames[n:]
+	proxied = proxied[:l.proxy.Output(proxied)]
+	for i := range proxied {
+		l.rxFrames.Add(1)
+		l.rxBytes.Add(uint64(proxied[i].Len))
+	}
+	return n + len(proxied), nil
+}
+
+// receiveQueued takes packets of netstack and others that are made here.
+func (l *Link) receiveQueued(frames []netif.Frame) int {
 	offloads := l.endpoint.features.Load().RxChecksum
 	n := 0
 	for n < len(frames) {
@@ -127,7 +150,7 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 			batch[i] = nil
 		}
 	}
-	return n, nil
+	return n
 }
 
 // output writes pkt to f as an Ethernet frame, if it fits.
@@ -141,10 +164,7 @@ func (l *Link) output(f *netif.Frame, pkt *stack.PacketBuffer, offloads bool) bo
 	if offloads {
 		f.Header = offload.Header(pkt)
 	}
-	var eth [netif.EthernetSize]byte
-	copy(eth[0:6], l.plan.guestMAC[:])
-	copy(eth[6:12], l.plan.routerMAC[:])
-	binary.BigEndian.PutUint16(eth[12:14], uint16(pkt.NetworkProtocolNumber))
+	eth := l.ethernet(pkt.NetworkProtocolNumber)
 	w := f.Writer()
 	w.Write(eth[:])
 	views, skip := pkt.AsViewList()

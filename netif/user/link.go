@@ -2,18 +2,23 @@ package user
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/tcpproxy"
 	"ukvm.dev/netif/internal/wake"
 )
 
@@ -29,7 +34,7 @@ type Link struct {
 	forwarder *tcp.Forwarder
 	endpoint  *endpoint
 	out       *queue
-	fd        int
+	proxy     *tcpproxy.Proxy
 	buffers   bufferPool
 
 	ctx    context.Context // done when the link is closed
@@ -42,11 +47,12 @@ type Link struct {
 
 	batch [64]*stack.PacketBuffer // of Receive
 
-	tcp       tcpTable
-	udp       udpTable
-	dns       dnsCounters
-	ipID      atomic.Uint32
-	listeners listeners
+	tcp  tcpproxy.Table
+	syns synTable
+	udp  udpTable
+	dns  dnsCounters
+	ipID atomic.Uint32
+	udps []*net.UDPConn // published
 
 	txFrames, txBytes, txDropped atomic.Uint64
 	rxFrames, rxBytes, rxDropped atomic.Uint64
@@ -72,50 +78,92 @@ func New(c Config) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	event, err := wake.New()
-	if err != nil {
-		bound.close()
-		return nil, err
-	}
-	l := &Link{plan: p, broadcast: broadcast(p.Subnet), published: bound.published, listeners: bound}
-	l.policy.plan = &l.plan
-	l.out = &queue{event: event}
-	l.fd = event.FD()
-	l.endpoint = newEndpoint(p.MTU, l.out)
-	if l.stack, err = newStack(&l.plan, l.endpoint); err != nil {
-		l.out.close()
-		bound.close()
-		return nil, err
-	}
+	l := &Link{plan: p, broadcast: broadcast(p.Subnet), published: bound.published, done: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.done = make(chan struct{})
+	l.policy.plan = &l.plan
 	l.resolver = resolver{dial: p.Dial, fixed: p.DNS, path: p.resolvConf, host: p.host, slots: make(chan struct{}, dnsQueries)}
-	l.tcp.max, l.tcp.maxPending = int64(p.MaxTCP), int64(p.MaxPending)
-	l.tcp.syns = make(map[stack.TransportEndpointID]uint32)
+	l.tcp.Max, l.tcp.MaxPending = int64(p.MaxTCP), int64(p.MaxPending)
+	l.syns = synTable{
+		max: p.MaxPending, syns: make(map[stack.TransportEndpointID]syn),
+		others: make(map[stack.TransportEndpointID]net.Conn),
+	}
 	l.udp.max, l.udp.timeout = p.MaxUDP, p.UDPTimeout
 	l.udp.flows = make(map[udpKey]*udpEntry)
-	l.start()
+	if err := l.open(); err != nil {
+		bound.close()
+		return nil, fmt.Errorf("start user-mode network: %w", err)
+	}
+	if err := l.publish(&bound); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("start user-mode network: %w", err)
+	}
 	return l, nil
 }
 
-// start connects what New has made.
-func (l *Link) start() {
+// open makes what needs descriptors and memory. On error nothing is left.
+func (l *Link) open() (err error) {
+	event, err := wake.New()
+	if err != nil {
+		return err
+	}
+	l.out = &queue{event: event}
+	defer func() {
+		if err != nil {
+			l.out.close()
+		}
+	}()
+	l.proxy, err = tcpproxy.New(tcpproxy.Config{
+		Guest: l.plan.guest, Ethernet: l.ethernet(header.IPv4ProtocolNumber), MTU: l.plan.MTU, Table: &l.tcp, Timeout: l.plan.DialTimeout,
+		Dial: l.dialHost, Unreachable: l.tcpUnreachable, Other: l.otherConnects, SeenAs: l.seenAs,
+		Go: l.wg.Go, Wake: l.out.wake,
+	})
+	if err != nil {
+		return err
+	}
+	if err = l.proxy.Watch(event.FD()); err == nil {
+		l.endpoint = newEndpoint(l.plan.MTU, l.out)
+		l.stack, err = newStack(&l.plan, l.endpoint)
+	}
+	if err != nil {
+		l.proxy.Close()
+		return err
+	}
 	// The table bounds the connections in the making; the forwarder's own bound must not come first.
 	l.forwarder = tcp.NewForwarder(l.stack, tcpBuffer, l.plan.MaxPending+1, l.guestConnects)
 	l.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, l.handleTCP)
 	l.stack.SetTransportProtocolHandler(udp.ProtocolNumber, l.handleUDP)
-	tcps, udps := l.listeners.tcp, l.listeners.udp
+	return nil
+}
+
+// publish starts to serve published ports.
+func (l *Link) publish(bound *listeners) (err error) {
 	for _, publish := range l.published {
 		if publish.Network == "udp" {
-			conn := udps[0]
-			udps = udps[1:]
+			conn := bound.udp[0]
+			bound.udp = bound.udp[1:]
+			l.udps = append(l.udps, conn)
 			l.wg.Go(func() { l.servePort(conn, publish.Guest) })
-		} else {
-			listener := tcps[0]
-			tcps = tcps[1:]
-			l.wg.Go(func() { l.accept(listener, publish.Guest) })
+			continue
 		}
+		var fd int
+		if fd, err = takeListener(bound.tcp[0]); err == nil {
+			err = l.proxy.Listen(fd, publish.Guest)
+		}
+		if err != nil {
+			bound.close()
+			return err
+		}
+		bound.tcp = bound.tcp[1:]
 	}
+	return nil
+}
+
+// ethernet is the header of frames for the guest.
+func (l *Link) ethernet(kind tcpip.NetworkProtocolNumber) (b [netif.EthernetSize]byte) {
+	copy(b[0:6], l.plan.guestMAC[:])
+	copy(b[6:12], l.plan.routerMAC[:])
+	binary.BigEndian.PutUint16(b[12:14], uint16(kind))
+	return b
 }
 
 func broadcast(p netip.Prefix) netip.Addr {
@@ -133,10 +181,11 @@ func (l *Link) Config() netif.Config { return l.plan.guestConfig() }
 func (l *Link) Published() []Publish { return append([]Publish(nil), l.published...) }
 
 // Arm prepares for sleeping.
-func (l *Link) Arm() bool { return l.out.arm() }
+func (l *Link) Arm() bool { return l.proxy.Ready(l.out.arm) }
 
-// FD is an eventfd.
-func (l *Link) FD() int { return l.fd }
+// FD is an epoll descriptor with the sockets of published ports and of TCP connections in it. Their data moves only in
+// Receive, so it should be watched also while the guest is busy.
+func (l *Link) FD() int { return l.proxy.FD() }
 
 // Features are all that netstack can do: it does not look at checksums that the guest leaves out, and a segment may be
 // as long as an IPv4 packet.
@@ -154,6 +203,7 @@ func (l *Link) SetFeatures(f netif.Features) error {
 		return errors.New("set features of user-mode network: segmentation needs checksums")
 	}
 	l.endpoint.features.Store(&f)
+	l.proxy.SetFeatures(f)
 	return nil
 }
 
@@ -169,7 +219,10 @@ func (l *Link) Close() error {
 	}
 	defer close(l.done)
 	l.cancel()
-	l.listeners.close()
+	l.proxy.Close()
+	for _, conn := range l.udps {
+		conn.Close()
+	}
 	l.udp.close()
 	ended := make(chan struct{})
 	go func() { l.wg.Wait(); close(ended) }()

@@ -8,7 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // listeners are the host's sockets of published ports, bound before the link is used.
@@ -75,28 +76,18 @@ func (l *listeners) close() {
 	}
 }
 
-// acceptRetry is the pause after an accept that failed for want of resources.
-const acceptRetry = 50 * time.Millisecond
-
-// accept serves a published TCP port until it is closed.
-func (l *Link) accept(listener *net.TCPListener, port uint16) {
-	for {
-		host, err := listener.AcceptTCP()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil { // the process has no descriptors left, or the client is gone
-			l.tcp.failed.Add(1)
-			select {
-			case <-time.After(acceptRetry):
-			case <-l.ctx.Done():
-			}
-			continue
-		}
-		if !l.tcp.begin() {
-			reset(host)
-			continue
-		}
-		l.wg.Go(func() { l.hostConnects(host, port) })
+// takeListener gives the descriptor of a listener to the caller; the runtime's poller does not look after it any more.
+func takeListener(listener *net.TCPListener) (fd int, err error) {
+	defer listener.Close()
+	raw, err := listener.SyscallConn()
+	if err != nil {
+		return -1, fmt.Errorf("take listener: %w", err)
 	}
+	if e := raw.Control(func(s uintptr) { fd, err = unix.FcntlInt(s, unix.F_DUPFD_CLOEXEC, 0) }); e != nil {
+		err = e
+	}
+	if err != nil {
+		return -1, fmt.Errorf("take listener: %w", err)
+	}
+	return fd, nil
 }

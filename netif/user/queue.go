@@ -68,6 +68,15 @@ func (q *queue) arm() bool {
 	return false
 }
 
+// wake makes the event's FD readable for a consumer that sleeps, although nothing is queued.
+func (q *queue) wake() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.event.Notify()
+	}
+}
+
 func (q *queue) drops() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

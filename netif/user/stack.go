@@ -11,11 +11,16 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"ukvm.dev/netif/internal/tcpproxy"
 )
 
 const nic tcpip.NICID = 1
 
 const (
+	// firstPort is the first that DialContext uses.
+	firstPort = 1024
+
 	// tcpBuffer bounds what netstack holds for one direction of a TCP connection, in bytes. Half of the receive buffer
 	// is the window the guest sees.
 	tcpBuffer = 1 << 20
@@ -49,6 +54,10 @@ func setUp(s *stack.Stack, p *plan, ep stack.LinkEndpoint) error {
 		if err := s.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
 			return fmt.Errorf("%T: %v", option, err)
 		}
+	}
+	// The proxy's connections come from the same address, with other ports.
+	if err := s.SetPortRange(firstPort, tcpproxy.FirstPort-1); err != nil {
+		return fmt.Errorf("set port range: %v", err)
 	}
 	if err := s.CreateNIC(nic, ep); err != nil {
 		return fmt.Errorf("create nic: %v", err)

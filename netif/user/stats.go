@@ -34,20 +34,14 @@ type dnsCounters struct{ queries, dropped atomic.Uint64 }
 
 // Stats may be called at any time, also after Close.
 func (l *Link) Stats() Stats {
-	l.tcp.mu.Lock()
-	syns := len(l.tcp.syns)
-	l.tcp.mu.Unlock()
+	tcp := l.tcp.Counts()
 	return Stats{
 		Counters: l.Counters(),
 		Blocked:  l.blocked.Load(),
 		Ignored:  l.ignored.Load(),
 		TCP: Flows{
-			Open:    int(l.tcp.open.Load()),
-			Pending: max(int(l.tcp.pending.Load()), syns),
-			ToHost:  l.tcp.toHost.Load(),
-			ToGuest: l.tcp.toGuest.Load(),
-			Refused: l.tcp.refused.Load(),
-			Failed:  l.tcp.failed.Load(),
+			Open: int(tcp.Open), Pending: int(tcp.Pending), ToHost: tcp.ToHost, ToGuest: tcp.ToGuest,
+			Refused: tcp.Refused, Failed: tcp.Failed,
 		},
 		UDP: Flows{
 			Open:    l.udp.open(),

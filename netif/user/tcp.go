@@ -6,130 +6,218 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/tcpproxy"
 )
 
-// tcpTable bounds TCP connections and counts them. It is safe for concurrent use.
-type tcpTable struct {
-	max, maxPending int64
-	open, pending   atomic.Int64
+// TCP of the guest goes two ways. What sockets of the host can serve is package tcpproxy's: frames come and go without
+// netstack. Netstack has the rest: our own addresses, with DNS and what Listen and DialContext make, connections from a
+// Config.Dial that are no sockets, and segments that belong to nothing.
 
-	mu   sync.Mutex
-	syns map[stack.TransportEndpointID]uint32 // connections the guest is making, with their sequence numbers
+// synTable has the connections that the guest is making through netstack. It is safe for concurrent use.
+type synTable struct {
+	max int
 
-	toHost, toGuest, refused, failed atomic.Uint64
+	mu     sync.Mutex
+	syns   map[stack.TransportEndpointID]syn
+	others map[stack.TransportEndpointID]net.Conn // dialled already, SYN on its way
 }
 
-// begin takes the place of a connection in the making; it reports false if there is none.
-func (t *tcpTable) begin() bool {
-	if t.open.Add(1) > t.max {
-		t.open.Add(-1)
-		t.refused.Add(1)
-		return false
-	}
-	if t.pending.Add(1) > t.maxPending {
-		t.pending.Add(-1)
-		t.open.Add(-1)
-		t.refused.Add(1)
-		return false
-	}
-	return true
+// syn is a connection in the making.
+type syn struct {
+	seq  uint32   // number of the SYN
+	host net.Conn // nil if nothing was dialled
 }
 
-// established and end give up the place in the making, and the place.
-func (t *tcpTable) established() { t.pending.Add(-1) }
-func (t *tcpTable) end()         { t.open.Add(-1) }
-
-// syn notes a SYN of the guest. It reports false if the connection is already in the making, or too many are; the guest
+// add notes a SYN of the guest. It reports false if the connection is already in the making, or too many are; the guest
 // will send its SYN again.
-func (t *tcpTable) syn(id stack.TransportEndpointID, seq uint32) bool {
+func (t *synTable) add(id stack.TransportEndpointID, seq uint32) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, ok := t.syns[id]; ok {
+	if _, ok := t.syns[id]; ok || len(t.syns) >= t.max {
 		return false
 	}
-	if int64(len(t.syns)) >= t.maxPending {
-		t.refused.Add(1)
-		return false
-	}
-	t.syns[id] = seq
+	t.syns[id] = syn{seq, t.others[id]}
+	delete(t.others, id)
 	return true
 }
 
-func (t *tcpTable) forget(id stack.TransportEndpointID) (seq uint32) {
+// take forgets a connection.
+func (t *synTable) take(id stack.TransportEndpointID) syn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	seq = t.syns[id]
+	s := t.syns[id]
 	delete(t.syns, id)
-	return seq
+	return s
 }
 
-// handleTCP gets the segments of the guest that belong to no connection, on the thread of Send. SYNs start a goroutine
-// each, in the forwarder; for the rest netstack sends a reset if it returns false.
+func (t *synTable) get(id stack.TransportEndpointID) syn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.syns[id]
+}
+
+// offer keeps host for the SYN that comes next; withdraw returns it if that did not come.
+func (t *synTable) offer(id stack.TransportEndpointID, host net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.others[id] = host
+}
+
+func (t *synTable) withdraw(id stack.TransportEndpointID) net.Conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	host := t.others[id]
+	delete(t.others, id)
+	return host
+}
+
+// segment is the TCP segment in a frame of which head is the beginning; it reports false if the frame holds something
+// else, or it is netstack's to say what is wrong with it.
+func (l *Link) segment(head []byte, f *netif.Frame) (s tcpproxy.Segment, ok bool) {
+	ip := header.IPv4(head[netif.EthernetSize:])
+	if len(ip) < header.IPv4MinimumSize+header.TCPMinimumSize || header.IPVersion(ip) != header.IPv4Version ||
+		ip.Protocol() != uint8(header.TCPProtocolNumber) || ip.More() || ip.FragmentOffset() != 0 {
+		return s, false
+	}
+	network, total := int(ip.HeaderLength()), int(ip.TotalLength())
+	if network < header.IPv4MinimumSize || network+header.TCPMinimumSize > min(total, len(ip)) || netif.EthernetSize+total > f.Len {
+		return s, false
+	}
+	tcp := header.TCP(ip[network:])
+	headers := network + int(tcp.DataOffset())
+	if tcp.DataOffset() < header.TCPMinimumSize || headers > min(total, len(ip)) {
+		return s, false
+	}
+	dst := netip.AddrFrom4(ip.DestinationAddress().As4())
+	if netip.AddrFrom4(ip.SourceAddress().As4()) != l.plan.guest || !routable(dst) {
+		return s, false
+	}
+	return tcpproxy.Segment{
+		IP: ip[:network], TCP: tcp[:tcp.DataOffset()],
+		Frame: f, Off: netif.EthernetSize + headers, Len: total - headers,
+	}, true
+}
+
+// inputTCP reports whether the proxy has taken s.
+func (l *Link) inputTCP(s *tcpproxy.Segment) bool {
+	if l.proxy.Input(s) {
+		return true
+	}
+	if !s.Opens() {
+		return false
+	}
+	target, verdict := l.policy.decide(s.Peer())
+	if verdict != forward {
+		return false
+	}
+	l.proxy.Open(s, target)
+	return true
+}
+
+// dialHost makes the host's side of a connection of the guest.
+func (l *Link) dialHost(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.plan.DialTimeout)
+	defer cancel()
+	return l.plan.Dial(ctx, "tcp", target.String())
+}
+
+// tcpUnreachable tells the guest about an error of dialHost, unless it is to get a reset.
+func (l *Link) tcpUnreachable(src, dst netip.AddrPort, seq uint32, err error) (refused bool) {
+	code, refused := icmpCode(err)
+	if !refused {
+		l.unreachable(l.plan.router, code, header.TCPProtocolNumber, src, dst, seq)
+	}
+	return refused
+}
+
+// otherConnects gives a connection that is no socket to netstack, with the guest's SYN.
+func (l *Link) otherConnects(host net.Conn, packet []byte) {
+	ip := header.IPv4(packet)
+	tcp := header.TCP(packet[ip.HeaderLength():])
+	id := stack.TransportEndpointID{
+		LocalAddress: ip.DestinationAddress(), LocalPort: tcp.DestinationPort(),
+		RemoteAddress: ip.SourceAddress(), RemotePort: tcp.SourcePort(),
+	}
+	l.syns.offer(id, host)
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
+	l.endpoint.deliver(pkt)
+	pkt.DecRef()
+	if host := l.syns.withdraw(id); host != nil {
+		l.tcp.Lost()
+		reset(host)
+	}
+}
+
+// handleTCP gets the segments for netstack that belong to no connection, on the thread of Send or of otherConnects. SYNs
+// start a goroutine each, in the forwarder; for the rest netstack sends a reset if it returns false.
 func (l *Link) handleTCP(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 	segment := header.TCP(pkt.TransportHeader().Slice())
 	if segment.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) != header.TCPFlagSyn {
 		return false
 	}
-	if !l.tcp.syn(id, segment.SequenceNumber()) {
+	if !l.syns.add(id, segment.SequenceNumber()) {
 		return true
 	}
 	l.wg.Add(1)
 	if !l.forwarder.HandlePacket(id, pkt) {
 		l.wg.Done()
-		l.tcp.forget(id)
+		if host := l.syns.take(id).host; host != nil {
+			reset(host)
+		}
 		return false
 	}
 	return true
 }
 
-// guestConnects serves a connection that the guest makes.
+// guestConnects serves a connection that the guest makes through netstack.
 func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 	defer l.wg.Done()
 	id := request.ID()
 	src, dst := addrPort(id.RemoteAddress, id.RemotePort), addrPort(id.LocalAddress, id.LocalPort)
+	host := l.syns.get(id).host
 	// The forwarder must have forgotten the connection before the table does.
 	complete := func(sendReset bool) uint32 {
 		request.Complete(sendReset)
-		return l.tcp.forget(id)
+		return l.syns.take(id).seq
 	}
-	if !l.tcp.begin() {
+	if l.tcp.Begin() != tcpproxy.Granted {
 		complete(true)
-		return
-	}
-	defer l.tcp.end()
-
-	host, err := l.connectHost(dst)
-	if err != nil {
-		l.tcp.established()
-		l.tcp.failed.Add(1)
-		code, refused := icmpCode(err)
-		seq := complete(refused)
-		if !refused {
-			l.unreachable(l.plan.router, code, header.TCPProtocolNumber, src, dst, seq)
-		}
-		return
-	}
-	var wq waiter.Queue
-	ep, terr := request.CreateEndpoint(&wq)
-	complete(false)
-	l.tcp.established()
-	if terr != nil {
-		l.tcp.failed.Add(1)
 		if host != nil {
 			reset(host)
 		}
 		return
 	}
-	l.tcp.toHost.Add(1)
+	if host == nil && dst != netip.AddrPortFrom(l.plan.dns, dnsPort) {
+		_, verdict := l.policy.decide(dst)
+		err := verdict.err()
+		l.tcp.Fail()
+		_, refused := icmpCode(err)
+		l.tcpUnreachable(src, dst, complete(refused), err)
+		return
+	}
+	var wq waiter.Queue
+	ep, err := request.CreateEndpoint(&wq)
+	complete(false)
+	if err != nil {
+		l.tcp.Fail()
+		if host != nil {
+			reset(host)
+		}
+		return
+	}
+	l.tcp.Established(true)
+	defer l.tcp.End()
 	if host == nil {
 		l.serveDNS(newGuestConn(&wq, ep))
 		return
@@ -137,31 +225,15 @@ func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 	newSplice(ep, &wq, host, &l.buffers).run(l.ctx)
 }
 
-// connectHost dials what the guest calls dst. It returns nil without an error for our own DNS server.
-func (l *Link) connectHost(dst netip.AddrPort) (net.Conn, error) {
-	if dst == netip.AddrPortFrom(l.plan.dns, dnsPort) {
-		return nil, nil
-	}
-	target, verdict := l.policy.decide(dst)
-	if err := verdict.err(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(l.ctx, l.plan.DialTimeout)
-	defer cancel()
-	return l.plan.Dial(ctx, "tcp", target.String())
-}
-
-// err is how the host would report the verdict.
+// err is how the host would report a verdict other than forward.
 func (v verdict) err() error {
 	switch v {
 	case absent:
 		return syscall.EHOSTUNREACH
 	case refuse:
 		return syscall.ECONNREFUSED
-	case forbid:
-		return syscall.EACCES
 	}
-	return nil
+	return syscall.EACCES
 }
 
 // icmpCode turns an error of Dial into what the guest is told (RFC 792, RFC 1812 section 5.2.7.1), or refused.
@@ -175,22 +247,6 @@ func icmpCode(err error) (code header.ICMPv4Code, refused bool) {
 		return header.ICMPv4NetUnreachable, false
 	}
 	return header.ICMPv4HostUnreachable, false
-}
-
-// hostConnects serves a connection that was accepted on a published port.
-func (l *Link) hostConnects(host *net.TCPConn, port uint16) {
-	defer l.tcp.end()
-	ctx, cancel := context.WithTimeout(l.ctx, l.plan.DialTimeout)
-	ep, wq, err := l.connectGuest(ctx, l.seenAs(host.RemoteAddr().(*net.TCPAddr).AddrPort()), port)
-	cancel()
-	l.tcp.established()
-	if err != nil {
-		l.tcp.failed.Add(1)
-		reset(host)
-		return
-	}
-	l.tcp.toGuest.Add(1)
-	newSplice(ep, wq, host, &l.buffers).run(l.ctx)
 }
 
 // seenAs is the address a peer on the host's side has for the guest: its own, unless that means something else to the

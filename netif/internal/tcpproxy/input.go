@@ -1,0 +1,332 @@
+package tcpproxy
+
+import (
+	"net"
+	"net/netip"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"ukvm.dev/netif"
+)
+
+// Segment is one of the guest's: copies of its headers, and where its payload lies in a frame.
+type Segment struct {
+	IP    header.IPv4 // valid, not a fragment, from the guest
+	TCP   header.TCP  // whole header with options; what is behind it is not looked at
+	Frame *netif.Frame
+	Off   int // of the payload in Frame, in bytes
+	Len   int // of the payload
+}
+
+func (s *Segment) key() connKey {
+	return connKey{addr: s.IP.DestinationAddress().As4(), port: s.TCP.DestinationPort(), guest: s.TCP.SourcePort()}
+}
+
+// Peer is to whom the guest sends the segment.
+func (s *Segment) Peer() netip.AddrPort { return s.key().peer() }
+
+// Opens reports whether the segment begins a connection.
+func (s *Segment) Opens() bool {
+	return s.TCP.Flags()&(header.TCPFlagSyn|header.TCPFlagAck|header.TCPFlagRst) == header.TCPFlagSyn
+}
+
+// Input takes a segment of a connection of this proxy and reports false if it is not of one. Its payload may be used
+// until Flush, which must follow before the frame's memory changes hands.
+func (p *Proxy) Input(s *Segment) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.conns[s.key()]
+	if c == nil || p.closed {
+		return false
+	}
+	switch c.state {
+	case dialing:
+		if s.TCP.Flags()&header.TCPFlagRst != 0 {
+			p.removeLocked(c)
+		}
+	case connecting:
+		p.connectedLocked(c, s)
+	case accepting, established:
+		p.segmentLocked(c, s)
+	}
+	return true
+}
+
+// Open begins the connection that s asks for, which Input did not know; target is what to dial for it. If too many are
+// in the making nothing happens, and the guest will ask again.
+func (p *Proxy) Open(s *Segment, target netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	c := &conn{key: s.key(), state: dialing, byGuest: true, fd: -1, slot: noSlot}
+	c.rcv = s.TCP.SequenceNumber() + 1
+	p.optionsLocked(c, s)
+	switch p.config.Table.Begin() {
+	case Busy:
+		return
+	case Full:
+		c.state = resetting
+		p.readyLocked(c)
+	default:
+		c.syn = append(append([]byte(nil), s.IP...), s.TCP...)
+		p.config.Go(func() { p.dial(c, target) })
+	}
+	p.startLocked(c)
+}
+
+// dial makes the host's side of c.
+func (p *Proxy) dial(c *conn, target netip.AddrPort) {
+	host, err := p.config.Dial(p.ctx, target)
+	p.mu.Lock()
+	if c.state != dialing { // the guest or the proxy has given up
+		p.mu.Unlock()
+		if err == nil {
+			resetConn(host)
+		}
+		return
+	}
+	src := netip.AddrPortFrom(p.config.Guest, c.key.guest)
+	seq := c.rcv - 1
+	if err != nil {
+		p.mu.Unlock()
+		refused := p.config.Unreachable(src, c.key.peer(), seq, err)
+		p.mu.Lock()
+		defer p.config.Wake()
+		defer p.mu.Unlock()
+		if c.state != dialing {
+			return
+		}
+		if !refused {
+			p.removeLocked(c)
+			return
+		}
+		p.settleLocked(c)
+		c.state = resetting
+		p.readyLocked(c)
+		return
+	}
+	socket, ok := host.(*net.TCPConn)
+	if !ok {
+		syn := c.syn
+		p.config.Table.Withdraw()
+		c.state = gone
+		delete(p.conns, c.key)
+		p.mu.Unlock()
+		p.config.Other(host, syn)
+		return
+	}
+	c.syn = nil
+	fd, err := takeSocket(socket)
+	if err != nil || !p.attachLocked(c, fd) {
+		p.settleLocked(c)
+		c.state = resetting
+	} else {
+		c.state = accepting
+		p.sequenceLocked(c)
+	}
+	p.readyLocked(c)
+	p.mu.Unlock()
+	p.config.Wake()
+}
+
+// connectedLocked takes the answer to our SYN.
+func (p *Proxy) connectedLocked(c *conn, s *Segment) {
+	flags := s.TCP.Flags()
+	if flags&header.TCPFlagAck == 0 || s.TCP.AckNumber() != c.iss+1 || c.max != c.iss+1 {
+		return
+	}
+	if flags&header.TCPFlagRst != 0 {
+		p.resetHostLocked(c)
+		p.removeLocked(c)
+		return
+	}
+	if flags&header.TCPFlagSyn == 0 {
+		return
+	}
+	c.rcv = s.TCP.SequenceNumber() + 1
+	p.optionsLocked(c, s)
+	c.una = c.iss + 1
+	c.nxt = c.una
+	p.establishLocked(c)
+	c.window = int(s.TCP.WindowSize()) // never scaled in a SYN
+	c.widest = c.window
+	c.ackNow = true
+	p.readyLocked(c)
+}
+
+// optionsLocked takes what the guest's SYN says.
+func (p *Proxy) optionsLocked(c *conn, s *Segment) {
+	options := header.ParseSynOptions(s.TCP.Options(), false)
+	c.segment = min(int(options.MSS), p.config.MTU-header.IPv4MinimumSize-header.TCPMinimumSize)
+	if options.MSS == 0 {
+		c.segment = defaultSegment
+	}
+	c.segment = max(c.segment, 1)
+	c.scale, c.advScale = 0, 0
+	if options.WS >= 0 {
+		c.scale, c.advScale = uint8(min(options.WS, maxScale)), windowScale
+	}
+	c.adv = c.rcv
+}
+
+func (p *Proxy) establishLocked(c *conn) {
+	c.state = established
+	c.dieAt, c.retryAt, c.retries = 0, 0, 0
+	p.config.Table.Established(c.byGuest)
+}
+
+// segmentLocked is RFC 9293 section 3.10.7.4, in its order: sequence number, RST, SYN, ACK, payload, FIN.
+func (p *Proxy) segmentLocked(c *conn, s *Segment) {
+	flags, seq := s.TCP.Flags(), s.TCP.SequenceNumber()
+	if flags&header.TCPFlagRst != 0 {
+		switch {
+		case seq == c.rcv: // exactly, or anybody could guess (RFC 5961 section 3)
+			p.resetHostLocked(c)
+			p.removeLocked(c)
+		case seq-c.rcv < c.adv-c.rcv:
+			p.ackLocked(c)
+		}
+		return
+	}
+	if flags&header.TCPFlagSyn != 0 {
+		if c.state == accepting && seq+1 == c.rcv {
+			p.repeatLocked(c)
+		} else {
+			p.ackLocked(c)
+		}
+		return
+	}
+	if flags&header.TCPFlagAck == 0 || !p.acknowledgedLocked(c, s) {
+		return
+	}
+	p.payloadLocked(c, s)
+	p.finishLocked(c)
+}
+
+// ackLocked makes c send an acknowledgement.
+func (p *Proxy) ackLocked(c *conn) {
+	c.ackNow = true
+	p.readyLocked(c)
+}
+
+// acknowledgedLocked takes the acknowledgement and window of s; it reports false if s is not to be looked at further.
+func (p *Proxy) acknowledgedLocked(c *conn, s *Segment) bool {
+	ack := s.TCP.AckNumber()
+	if after(ack, c.max) { // of what was never sent
+		p.ackLocked(c)
+		return false
+	}
+	if c.state == accepting {
+		if ack != c.iss+1 {
+			return false
+		}
+		c.una, c.nxt = ack, ack
+		p.establishLocked(c)
+		p.readyLocked(c)
+	}
+	if after(c.una, ack) {
+		return true // old; its payload may be news
+	}
+	window := int(s.TCP.WindowSize()) << c.scale
+	switch {
+	case ack != c.una:
+		p.progressLocked(c, ack)
+	case s.Len == 0 && window == c.window && c.una != c.max && s.TCP.Flags()&header.TCPFlagFin == 0:
+		if c.duplicates++; c.duplicates == duplicateLimit && !after(c.recover, c.una) {
+			p.repeatLocked(c)
+		}
+	}
+	if window == 0 {
+		c.retries = min(c.retries, maxRetries/2) // it is alive
+	}
+	if window != c.window {
+		c.window = window
+		c.widest = max(c.widest, window)
+		if c.retryAt != 0 && c.una == c.max { // a probe was due
+			c.retryAt, c.retries = 0, 0
+		}
+		if c.probed && window > 0 {
+			c.probed = false
+			p.repeatLocked(c)
+		}
+	}
+	if c.unsent() > 0 || c.readable || c.hostEnded && !c.finSent {
+		p.readyLocked(c)
+	}
+	return true
+}
+
+// progressLocked frees what the guest has acknowledged.
+func (p *Proxy) progressLocked(c *conn, ack uint32) {
+	n := int(ack - c.una)
+	if n > c.send.size { // the FIN too
+		n = c.send.size
+		c.finAcked = true
+	}
+	c.send.discard(&p.memory, n)
+	c.una = ack
+	if after(c.una, c.nxt) {
+		c.nxt = c.una
+		c.finSent = c.finAcked
+	}
+	c.duplicates, c.retries, c.retryAt, c.probed = 0, 0, 0, false
+	if c.una != c.max {
+		p.retryLocked(c, p.now())
+	}
+}
+
+// payloadLocked takes the payload and the FIN of s.
+func (p *Proxy) payloadLocked(c *conn, s *Segment) {
+	seq, off, n := s.TCP.SequenceNumber(), s.Off, s.Len
+	fin := s.TCP.Flags()&header.TCPFlagFin != 0
+	if n == 0 && !fin {
+		if seq != c.rcv {
+			p.ackLocked(c) // a probe
+		}
+		return
+	}
+	if old := int32(c.rcv - seq); old != 0 {
+		if old < 0 || int(old) > n || int(old) == n && !fin || c.guestEnded {
+			p.ackLocked(c) // too early, or all of it has come before
+			return
+		}
+		off, n = off+int(old), n-int(old)
+	}
+	if c.guestEnded {
+		return // nothing comes after the end
+	}
+	if room := int(c.adv - c.rcv); n > room {
+		n, fin = room, false
+		p.ackLocked(c)
+	}
+	if n > 0 {
+		c.rcv += uint32(n)
+		c.unacked += n
+		c.unackedSegs++
+		p.gatherLocked(c, s.Frame, off, n)
+	}
+	if fin {
+		p.flushLocked()
+	}
+	if c.state != established {
+		return // writing has ended it
+	}
+	if fin {
+		c.rcv++
+		c.guestEnded = true
+		p.shutHostLocked(c)
+		p.ackLocked(c)
+	}
+	if c.ackNow {
+		return
+	}
+	if c.unacked >= ackBytes || c.unackedSegs >= ackSegments {
+		p.ackLocked(c)
+	} else if c.ackAt == 0 {
+		now := p.now()
+		c.ackAt = now + int64(ackDelay)
+		p.scheduleLocked(c.ackAt, now)
+	}
+}

@@ -1,0 +1,223 @@
+package tcpproxy
+
+import (
+	"math/rand/v2"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/netif"
+)
+
+const (
+	ttl        = 64
+	headerSize = netif.EthernetSize + header.IPv4MinimumSize + header.TCPMinimumSize
+
+	// FirstPort is the first port that a connection to the guest comes from. Those below are for others with the same
+	// address.
+	FirstPort = 10000
+)
+
+// newSequence is where nobody can guess (RFC 6528); the generator is the runtime's ChaCha8.
+func newSequence() uint32 { return rand.Uint32() }
+
+func randomPort() uint16 { return FirstPort + uint16(rand.Uint32N(65536-FirstPort)) }
+
+// Output fills frames for the guest and returns how many. Connections take turns, a frame each.
+func (p *Proxy) Output(frames []netif.Frame) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0
+	}
+	p.pollLocked()
+	n := 0
+	now := p.now()
+	for n < len(frames) && !p.ready.empty() {
+		c := p.ready.pop()
+		if p.emitLocked(c, &frames[n], now) {
+			n++
+			if c.state == established && (c.readable || c.unsent() > 0 || c.hostEnded && !c.finSent) {
+				p.readyLocked(c)
+			}
+		}
+	}
+	return n
+}
+
+// emitLocked makes the next frame of c; it reports false if there is none.
+func (p *Proxy) emitLocked(c *conn, f *netif.Frame, now int64) bool {
+	switch c.state {
+	case resetting:
+		p.removeLocked(c)
+		return p.frame(c, f, header.TCPFlagRst|header.TCPFlagAck, c.max, 0, 0)
+	case accepting, connecting:
+		if c.nxt != c.iss {
+			return false
+		}
+		flags := header.TCPFlagSyn
+		if c.state == accepting {
+			flags |= header.TCPFlagAck
+		}
+		c.nxt = c.iss + 1
+		c.max = c.nxt
+		p.retryLocked(c, now)
+		return p.frame(c, f, flags, c.iss, 0, 0)
+	case established:
+		return p.dataLocked(c, f, now)
+	}
+	return false
+}
+
+// dataLocked makes a frame with payload, end of stream or an acknowledgement.
+func (p *Proxy) dataLocked(c *conn, f *netif.Frame, now int64) bool {
+	p.readLocked(c)
+	if c.state != established {
+		return p.emitLocked(c, f, now) // reading has ended it
+	}
+	off := c.inFlight()
+	unsent := c.send.size - off
+	room := c.window - off
+	if c.probe && unsent > 0 {
+		room = max(room, 1)
+	}
+	c.probe = false
+	longest := c.segment
+	if p.features.RxSegment > 0 {
+		longest = max(longest, min(p.features.RxSegment, netif.EthernetSize+65535)-headerSize)
+	}
+	n := max(0, min(unsent, room, longest, f.Room()-headerSize))
+	// Small segments wait for the window to open (RFC 9293 section 3.8.6.2.1), unless nothing else is on its way.
+	if n < unsent && n < c.segment && n < c.widest/2 && c.una != c.nxt {
+		n = 0
+	}
+	seq := c.nxt
+	flags := header.TCPFlagAck
+	if n > 0 && n == unsent {
+		flags |= header.TCPFlagPsh
+	}
+	fin := c.hostEnded && n == unsent && !c.finSent
+	if fin {
+		flags |= header.TCPFlagFin
+	}
+	if n == 0 && !fin {
+		if unsent > 0 && c.retryAt == 0 {
+			p.retryLocked(c, now) // to probe the window
+		}
+		if !c.ackNow {
+			return false
+		}
+	}
+	c.probed = c.probed || n > c.window-off
+	c.nxt += uint32(n)
+	if fin {
+		c.nxt++
+		c.finSent = true
+	}
+	if after(c.nxt, c.max) {
+		c.max = c.nxt
+	}
+	if c.nxt != c.una && c.retryAt == 0 {
+		p.retryLocked(c, now)
+	}
+	return p.frame(c, f, flags, seq, off, n)
+}
+
+// roomLocked is the window the guest may have.
+func (p *Proxy) roomLocked(c *conn) int { return max(0, p.shareLocked()-c.pend.size) }
+
+// frame writes a segment with n bytes of c.send from off on, and with all there is to acknowledge. It reports false if
+// it does not fit, and the segment is lost.
+func (p *Proxy) frame(c *conn, f *netif.Frame, flags header.TCPFlags, seq uint32, off, n int) bool {
+	clear(p.header[:])
+	size := headerSize
+	if flags&header.TCPFlagSyn != 0 {
+		size += c.synOptions(p.header[headerSize:], p.config.MTU)
+	}
+	b := p.header[:size]
+	copy(b, p.config.Ethernet[:])
+	ip := header.IPv4(b[netif.EthernetSize:])
+	ip.Encode(&header.IPv4Fields{
+		TotalLength: uint16(size + n - netif.EthernetSize), Flags: header.IPv4FlagDontFragment, TTL: ttl,
+		Protocol: uint8(header.TCPProtocolNumber),
+		SrcAddr:  tcpip.AddrFrom4(c.key.addr), DstAddr: tcpip.AddrFrom4(p.config.Guest.As4()),
+	})
+	ip.SetChecksum(^ip.CalculateChecksum())
+	tcp := header.TCP(b[netif.EthernetSize+header.IPv4MinimumSize:])
+	fields := header.TCPFields{
+		SrcPort: c.key.port, DstPort: c.key.guest, SeqNum: seq,
+		DataOffset: uint8(len(tcp)), Flags: flags, WindowSize: p.windowLocked(c, flags),
+	}
+	if flags&header.TCPFlagAck != 0 {
+		fields.AckNum = c.rcv
+	}
+	tcp.Encode(&fields)
+	p.checksumLocked(c, f, ip, tcp, off, n)
+
+	f.Len = size + n
+	w := f.Writer()
+	if w.Write(b) < len(b) {
+		return false
+	}
+	c.send.each(off, n, func(piece []byte) { w.Write(piece) })
+	c.ackNow, c.ackAt, c.unacked, c.unackedSegs = false, 0, 0, 0
+	p.finishLocked(c)
+	return true
+}
+
+// windowLocked opens the window as far as there is room, and returns the field for it.
+func (p *Proxy) windowLocked(c *conn, flags header.TCPFlags) uint16 {
+	const widest = 65535
+	switch {
+	case flags&header.TCPFlagRst != 0:
+		return 0
+	case c.state == connecting:
+		return widest // of no use to the guest before our acknowledgement
+	}
+	// The right edge never moves back (RFC 9293 section 3.8.6).
+	if edge := c.rcv + uint32(p.roomLocked(c)); after(edge, c.adv) {
+		c.adv = edge
+	}
+	window := c.adv - c.rcv
+	if flags&header.TCPFlagSyn == 0 { // never scaled in a SYN
+		window >>= c.advScale
+	}
+	return uint16(min(window, widest))
+}
+
+// checksumLocked completes the TCP header, or leaves that and the cutting into segments to the guest.
+func (p *Proxy) checksumLocked(c *conn, f *netif.Frame, ip header.IPv4, tcp header.TCP, off, n int) {
+	pseudo := header.PseudoHeaderChecksum(header.TCPProtocolNumber, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(tcp)+n))
+	f.Header = hypercall.NetHeader{}
+	if !p.features.RxChecksum {
+		var sum checksum.Checksumer
+		sum.Add(tcp)
+		c.send.each(off, n, sum.Add)
+		tcp.SetChecksum(^checksum.Combine(sum.Checksum(), pseudo))
+		return
+	}
+	tcp.SetChecksum(pseudo)
+	f.Header.Flags = hypercall.NeedsCsum
+	f.Header.CsumStart = netif.EthernetSize + header.IPv4MinimumSize
+	f.Header.CsumOffset = header.TCPChecksumOffset
+	if n > c.segment {
+		f.Header.GSOType = hypercall.GSOTCP4
+		f.Header.GSOSize = uint16(c.segment)
+		f.Header.HdrLen = headerSize
+	}
+}
+
+// synOptionsSize is the length of the options in our SYNs: segment size, padding, window scale.
+const synOptionsSize = 8
+
+// synOptions writes the options of a SYN and returns their length. The scale is only for those who offered one.
+func (c *conn) synOptions(b []byte, mtu int) int {
+	n := header.EncodeMSSOption(uint32(mtu-header.IPv4MinimumSize-header.TCPMinimumSize), b)
+	if c.state == connecting || c.advScale != 0 {
+		n += header.EncodeNOP(b[n:])
+		n += header.EncodeWSOption(windowScale, b[n:])
+	}
+	return n
+}
