@@ -1,11 +1,9 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// MONOTONIC leaves monotonic time in RAX and the sequence number it holds for in R8; it uses RDX. hypercall.Clock has
-// the formula. LFENCE keeps RDTSC from running ahead of the load of the sequence number.
+// MONOTONIC leaves monotonic time in RAX and the sequence number it holds for in R8, which is in R8 already; it uses RDX.
+// hypercall.Clock has the formula.
 #define MONOTONIC \
-	MOVQ	const_clockSeq, R8; \
-	LFENCE; \
 	RDTSC; \
 	SHLQ	$32, DX; \
 	ORQ	DX, AX; \
@@ -23,16 +21,29 @@
 TEXT ·vclock(SB),NOSPLIT|NOFRAME,$0-0
 	CMPL	DI, $1
 	JHI	other
-retry:
-	MONOTONIC
 	TESTL	DI, DI
-	JNE	check
+	// LFENCE keeps RDTSC from running ahead of what comes before it. It costs half of all this, and CLOCK_REALTIME
+	// does without: its readings may be some ns early, but stay in order, since time.Now, which makes them, reads
+	// CLOCK_MONOTONIC next.
+	JNE	fenced
+retry:
+	MOVQ	const_clockSeq, R8
+	MONOTONIC
 	ADDQ	const_clockRealtimeOffset, AX
-check:
 	TESTQ	$1, R8
 	JNE	retry
 	CMPQ	R8, const_clockSeq
 	JNE	retry
+	JMP	split
+fenced:
+	MOVQ	const_clockSeq, R8
+	LFENCE
+	MONOTONIC
+	TESTQ	$1, R8
+	JNE	fenced
+	CMPQ	R8, const_clockSeq
+	JNE	fenced
+split:
 	// Seconds are ns / 1e9 = (ns>>9) * magic >> 75, exact for all 64-bit values; DIVQ would take a third of the time
 	// that all of this does.
 	MOVQ	AX, CX
@@ -55,6 +66,8 @@ other:
 // Monotonic time in ns. Internal calling convention (result in RAX); called through nowFunc only.
 TEXT ·monotonic(SB),NOSPLIT|NOFRAME,$0-0
 again:
+	MOVQ	const_clockSeq, R8
+	LFENCE
 	MONOTONIC
 	TESTQ	$1, R8
 	JNE	again
