@@ -25,18 +25,27 @@ type space struct {
 	regions   *hypercall.Regions
 	runs      []paging.Run // scratch
 
-	last  hypercall.GVA // where the last commit ended
-	chunk uint64        // how much it was
+	streams [4]stream // recent commits, to see which go on
+	next    int       // the one to be replaced
+	most    uint64    // the largest chunk
+}
+
+// stream is a place where the guest touches memory for the first time: the end of its last commit there, and how much
+// that was.
+type stream struct {
+	end   hypercall.GVA
+	chunk uint64
 }
 
 // errBadAddress means that the guest named memory it has not mapped, or not for that use.
 var errBadAddress = errors.New("address is not mapped")
 
-// Commit sizes. A touched page brings the chunk around it. When touches run on upwards, as allocation does, chunks
-// grow: each commit costs an exit.
+// Commit sizes. A touched page brings the chunk around it. Where touches run on upwards, as allocation does, chunks
+// grow, since each commit costs an exit, up to a share of the memory.
 const (
-	minChunk = 64 << 10
-	maxChunk = 2 << 20
+	minChunk   = 64 << 10
+	maxChunk   = 2 << 20
+	chunkShare = 256
 )
 
 // newSpace makes an address space with the shared range in it.
@@ -45,7 +54,10 @@ func newSpace(size uint64) (*space, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &space{ram: ram, chunk: minChunk}
+	s := &space{ram: ram, most: minChunk}
+	for s.most < maxChunk && s.most < size/chunkShare {
+		s.most *= 2
+	}
 	if err := s.mapShared(); err != nil {
 		ram.Close()
 		return nil, err
@@ -143,21 +155,31 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 		return errBadAddress
 	}
 	page := va &^ (hypercall.PageSize - 1)
-	if page == s.last {
-		s.chunk = min(2*s.chunk, maxChunk)
-	} else {
-		s.chunk = minChunk
-	}
-	start := page &^ hypercall.GVA(s.chunk-1)
-	end := min(start+hypercall.GVA(s.chunk), r.End)
+	st := s.stream(page)
+	start := page &^ hypercall.GVA(st.chunk-1)
+	end := min(start+hypercall.GVA(st.chunk), r.End)
 	start = max(start, r.Start)
-	s.last = end
+	st.end = end
 	err := s.commit(start, end, r.Prot)
 	if errors.Is(err, paging.ErrNoMemory) {
 		// Not enough for the chunk; for the page itself, perhaps.
 		err = s.commit(page, page+hypercall.PageSize, r.Prot)
 	}
 	return err
+}
+
+// stream finds the stream that a touched page continues, with the next chunk's size, or begins one.
+func (s *space) stream(page hypercall.GVA) *stream {
+	for i := range s.streams {
+		if st := &s.streams[i]; page-st.end < hypercall.GVA(st.chunk) {
+			st.chunk = min(2*st.chunk, s.most)
+			return st
+		}
+	}
+	st := &s.streams[s.next]
+	s.next = (s.next + 1) % len(s.streams)
+	st.chunk = minChunk
+	return st
 }
 
 // commit makes the absent pages of [start, end) present.
@@ -340,7 +362,8 @@ func (s *space) loadImage(m *loader.Image, f *os.File) error {
 	return nil
 }
 
-// mapFile maps the whole pages that a segment has in the file, straight from the file, and commits its last one.
+// mapFile maps the whole pages that a segment has in the file, straight from the file, and commits the
+// start of what follows.
 func (s *space) mapFile(seg *loader.Segment) error {
 	whole := seg.FileSize &^ (hypercall.PageSize - 1)
 	for at := uint64(0); at < whole; {
@@ -361,12 +384,12 @@ func (s *space) mapFile(seg *loader.Segment) error {
 		}
 		at += n
 	}
-	if whole == seg.FileSize {
-		return nil
-	}
-	last := seg.Start + hypercall.GVA(whole)
-	return s.commit(last, last+hypercall.PageSize, seg.Prot)
+	rest := seg.Start + hypercall.GVA(whole)
+	return s.commit(rest, min(rest+early, seg.End()), seg.Prot)
 }
+
+// early is how much of a segment's zeroes is committed from the start: Go's runtime touches all of its own.
+const early = 256 << 10
 
 // addRegion enters a range into the guest's region table before the guest starts. Ranges come in ascending order.
 func (s *space) addRegion(start, end hypercall.GVA, prot uint32) {
