@@ -17,6 +17,8 @@ type wirePair struct {
 	a, b *host
 	toA  []*packet.Packet
 	toB  []*packet.Packet
+
+	spare []*packet.Packet
 }
 
 func newWirePair(tb testing.TB, features nic.Features, mtu int) *wirePair {
@@ -80,30 +82,16 @@ func copyFrom(b []byte, p *packet.Packet, off int) int {
 	return n
 }
 
-func (w *wirePair) shuttle() bool {
-	moved := false
+// shuttle carries frames until there are none.
+func (w *wirePair) shuttle() {
 	for len(w.toA)+len(w.toB) > 0 {
-		moved = true
-		b := w.toB
-		w.toB = nil
-		if len(b) > 0 {
-			w.b.iface.Receive(b)
-			w.a.iface.Room()
-			if w.toB == nil {
-				w.toB = b[:0]
-			}
-		}
-		a := w.toA
-		w.toA = nil
-		if len(a) > 0 {
-			w.a.iface.Receive(a)
-			w.b.iface.Room()
-			if w.toA == nil {
-				w.toA = a[:0]
-			}
-		}
+		w.toB, w.spare = w.spare[:0], w.toB
+		w.b.iface.Receive(w.spare)
+		w.a.iface.Room()
+		w.toA, w.spare = w.spare[:0], w.toA
+		w.a.iface.Receive(w.spare)
+		w.b.iface.Room()
 	}
-	return moved
 }
 
 func (w *wirePair) connect(tb testing.TB) (c, s *sock) {
@@ -152,7 +140,9 @@ func benchmarkBulk(b *testing.B, features nic.Features, mtu int) {
 	}
 }
 
-func BenchmarkBulkTSO(b *testing.B)      { benchmarkBulk(b, nic.Features{TxChecksum: true, TSO4: 60000}, 1500) }
+func BenchmarkBulkTSO(b *testing.B) {
+	benchmarkBulk(b, nic.Features{TxChecksum: true, TSO4: 60000}, 1500)
+}
 func BenchmarkBulkChecksum(b *testing.B) { benchmarkBulk(b, nic.Features{TxChecksum: true}, 1500) }
 func BenchmarkBulkPlain(b *testing.B)    { benchmarkBulk(b, nic.Features{}, 1500) }
 

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -131,10 +132,19 @@ type pump struct {
 	shut, complete bool
 }
 
+// noise is what pumps write, over and over; its length has nothing to do with any buffer's.
+var noise = func() []byte {
+	b := make([]byte, 65521)
+	rand.NewChaCha8([32]byte{7}).Read(b)
+	return b
+}()
+
+// pattern fills b with the bytes that lie at off in the stream of a seed.
 func pattern(b []byte, off int, seed uint64) {
-	for i := range b {
-		x := uint64(off+i) + seed
-		b[i] = byte(x>>16) ^ byte(x>>8)*7 ^ byte(x)*31
+	for len(b) > 0 {
+		n := copy(b, noise[(off+int(seed)*1000)%len(noise):])
+		b = b[n:]
+		off += n
 	}
 }
 
@@ -174,11 +184,8 @@ func (p *pump) run() error {
 			}
 			break
 		}
-		pattern(want[:n], p.in, p.seed)
-		for i := range n {
-			if p.buf[i] != want[i] {
-				return fmt.Errorf("byte %d is %#x, not %#x", p.in+i, p.buf[i], want[i])
-			}
+		if pattern(want[:n], p.in, p.seed); !bytes.Equal(p.buf[:n], want[:n]) {
+			return fmt.Errorf("wrong bytes among the %d from %d on", n, p.in)
 		}
 		p.in += n
 	}
@@ -210,12 +217,128 @@ func (w *world) transfer(a, b *sock, size int) int64 {
 
 var offload = nic.Features{TxChecksum: true, TSO4: 60000}
 
-func TestTransferLossy(t *testing.T) {
-	f := nettest.Faults{Loss: 0.005, Reorder: 0.01, Late: 3_000_000, Delay: 5_000_000, Jitter: 100_000, Rate: 125_000_000}
-	for _, features := range []nic.Features{{}, offload} {
-		w := newWorld(t, 1, f, features)
+// fast is a link of 1 Gbit/s with 10 ms round trip.
+var fast = nettest.Faults{Delay: 5_000_000, Rate: 125_000_000}
+
+func TestTransfer(t *testing.T) {
+	for name, features := range map[string]nic.Features{"plain": {}, "offload": offload} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, nettest.Faults{Loss: 0.005, Reorder: 0.01, Late: 3_000_000, Delay: 5_000_000, Jitter: 100_000, Rate: 125_000_000}, features)
+			a, b := w.pair(80)
+			size := 20 << 20
+			if raceEnabled {
+				size = 2 << 20
+			}
+			d := w.transfer(a, b, size)
+			t.Logf("%d MB each way in %.2f s: %+v", size>>20, float64(d)/seconds, w.a.boxes.TCP.Stats)
+			w.finish(a, b)
+		})
+	}
+}
+
+// TestTransferMatrix moves data both ways over links with all kinds of faults.
+func TestTransferMatrix(t *testing.T) {
+	for i, c := range []struct {
+		name string
+		nettest.Faults
+	}{
+		{"perfect", nettest.Faults{}},
+		{"loss 0.1 %", nettest.Faults{Loss: 0.001}},
+		{"loss 1 %", nettest.Faults{Loss: 0.01}},
+		{"loss 2 %", nettest.Faults{Loss: 0.02}},
+		{"loss 5 %", nettest.Faults{Loss: 0.05}},
+		{"reordering", nettest.Faults{Reorder: 0.05, Late: 2_000_000}},
+		{"heavy reordering", nettest.Faults{Reorder: 0.2, Late: 20_000_000}},
+		{"duplicates", nettest.Faults{Duplicate: 0.05}},
+		{"many duplicates", nettest.Faults{Duplicate: 0.5}},
+		{"corruption", nettest.Faults{Corrupt: 0.01}},
+		{"jitter", nettest.Faults{Jitter: 3_000_000}},
+		{"everything", nettest.Faults{Loss: 0.02, Reorder: 0.02, Late: 1_000_000, Duplicate: 0.02, Corrupt: 0.005, Jitter: 1_000_000}},
+		{"8 Mbit/s", nettest.Faults{Rate: 1_000_000, Queue: 50_000_000}},
+		{"long, small queue", nettest.Faults{Rate: 125_000_000, Queue: 1_000_000, Delay: 20_000_000}},
+	} {
+		f := c.Faults
+		if f.Delay == 0 {
+			f.Delay = 2_000_000
+		}
+		t.Run(c.name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				if raceEnabled && seed != uint64(i)%3 {
+					continue
+				}
+				w := newWorld(t, seed+uint64(i)*10, f, []nic.Features{{}, offload, {TxChecksum: true}}[seed])
+				a, b := w.pair(80)
+				size := 1 << 20
+				if f.Rate == 1_000_000 {
+					size = 1 << 19
+				}
+				d := w.transfer(a, b, size)
+				if seed == uint64(i)%3 {
+					s := &w.a.boxes.TCP.Stats
+					t.Logf("%d KiB each way in %.2f s; %d segments, %d repeated, %d timeouts", size>>10, float64(d)/seconds, s.PacketsTx, s.Retransmits, s.Timeouts)
+				}
+				w.finish(a, b)
+			}
+		})
+	}
+}
+
+// finish closes both ends and checks that nothing stays behind.
+func (w *world) finish(socks ...*sock) {
+	w.t.Helper()
+	for _, s := range socks {
+		s.must(s.Close())
+	}
+	w.clock.Run(300 * seconds)
+	for _, h := range []*host{w.a, w.b} {
+		b := &h.boxes.TCP
+		if b.Conns() != 0 || b.Waiting() != 0 || b.Memory() != 0 || h.sockets != 0 {
+			w.t.Errorf("%v: left behind: %d connections, %d in TIME-WAIT, %d bytes, %d sockets", h.addr, b.Conns(), b.Waiting(), b.Memory(), h.sockets)
+		}
+		if n := h.wheel.Len(); n != 0 {
+			w.t.Errorf("%v: %d timers are still set", h.addr, n)
+		}
+	}
+}
+
+// TestThroughput sees to it that a clean link is used nearly fully, and that buffers grow to do it.
+func TestThroughput(t *testing.T) {
+	for name, f := range map[string]nettest.Faults{
+		"10 ms": fast,
+		"40 ms": {Delay: 20_000_000, Rate: 25_000_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, f, offload)
+			a, b := w.pair(80)
+			size := 64 << 20
+			if raceEnabled {
+				size = 16 << 20
+			}
+			p := &pump{from: a, to: b, size: size}
+			start := w.clock.Now()
+			var err error
+			w.clock.RunUntil(1000*seconds, func() bool { err = p.run(); return p.complete || err != nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			rate := float64(size) / (float64(w.clock.Now()-start) / seconds)
+			t.Logf("%.1f MB/s of %.1f; %+v", rate/1e6, float64(f.Rate)/1e6, w.a.boxes.TCP.Stats)
+			if rate < 0.8*float64(f.Rate) && !raceEnabled {
+				t.Errorf("only %.1f MB/s of %.1f", rate/1e6, float64(f.Rate)/1e6)
+			}
+		})
+	}
+}
+
+// TestDeterministic runs the same world twice: everything must happen alike.
+func TestDeterministic(t *testing.T) {
+	run := func() string {
+		w := newWorld(t, 42, nettest.Faults{Loss: 0.03, Reorder: 0.05, Late: 3_000_000, Delay: 1_000_000, Jitter: 500_000}, nic.Features{})
 		a, b := w.pair(80)
-		d := w.transfer(a, b, 20<<20)
-		t.Logf("%+v: 20 MB each way in %.2f s virtual, %+v", features, float64(d)/seconds, w.a.boxes.TCP.Stats)
+		w.transfer(a, b, 300<<10)
+		return fmt.Sprintf("%d %+v %+v", w.clock.Now(), w.a.boxes.TCP.Stats, w.b.boxes.TCP.Stats)
+	}
+	if first, second := run(), run(); first != second {
+		t.Errorf("two runs differ:\n%s\n%s", first, second)
 	}
 }

@@ -54,6 +54,7 @@ type common struct {
 	typ      int
 	protocol int
 	notify   func(level, raised posix.Events)
+	told     ready.Events // level as notify last heard it
 	closed   bool
 
 	reuseAddr, reusePort bool
@@ -65,7 +66,15 @@ type common struct {
 // tell passes on what a box has announced. Level is what the socket is ready for now.
 func (k *common) tell(level, raised ready.Events) {
 	if k.notify != nil {
+		k.told = level
 		k.notify(posix.Events(level), posix.Events(raised))
+	}
+}
+
+// settle tells of a level that an operation on the socket itself, rather than the box, has changed.
+func (k *common) settle(level ready.Events) {
+	if level != k.told {
+		k.tell(level, level&^k.told)
 	}
 }
 
@@ -73,9 +82,7 @@ func (k *common) tell(level, raised ready.Events) {
 // ready for.
 func (k *common) register(f func(level, raised posix.Events), level ready.Events) {
 	k.notify = f
-	if level != 0 {
-		k.tell(level, level)
-	}
+	k.tell(level, level)
 }
 
 // drop is the common part of Close. It reports false if that has been done.

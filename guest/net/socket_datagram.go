@@ -85,6 +85,7 @@ func (k *datagram) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.
 	if e := k.lock(); e != 0 {
 		return 0, netip.AddrPort{}, 0, e
 	}
+	defer func() { k.settle(k.ready()) }()
 	if err := k.end.Err; err != nil {
 		k.end.Err = nil
 		return 0, netip.AddrPort{}, 0, errnoOf(err)
@@ -135,6 +136,7 @@ func (k *datagram) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Er
 			return 0, syscall.EINVAL
 		}
 	}
+	defer func() { k.settle(k.ready()) }()
 	if err := k.end.Err; err != nil {
 		k.end.Err = nil
 		return 0, errnoOf(err)
@@ -158,7 +160,7 @@ func (k *datagram) Shutdown(how int) syscall.Errno {
 	}
 	k.shutRD = k.shutRD || how != shutWR
 	k.shutWR = k.shutWR || how != shutRD
-	k.event(k.ready())
+	k.settle(k.ready())
 	return 0
 }
 

@@ -123,6 +123,7 @@ func (k *ping) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errn
 	if flags&msgPeek == 0 {
 		k.end.Inbox.Drop()
 	}
+	k.settle(k.ready())
 	return n, from, mflags, 0
 }
 

@@ -85,6 +85,7 @@ func (k *stream) Connect(peer netip.AddrPort) syscall.Errno {
 		k.conn = k.conn.Again()
 		err = k.conn.Connect(peer)
 	}
+	k.settle(k.ready())
 	if err == nil {
 		return syscall.EINPROGRESS
 	}
@@ -105,6 +106,7 @@ func (k *stream) Listen(backlog int) syscall.Errno {
 		return errnoOf(err)
 	}
 	k.listener = l
+	k.settle(k.ready())
 	return 0
 }
 
@@ -123,6 +125,7 @@ func (k *stream) Accept() (posix.Socket, netip.AddrPort, syscall.Errno) {
 		return nil, netip.AddrPort{}, errnoOf(err)
 	}
 	c := k.listener.Accept()
+	k.settle(k.ready())
 	a := k.stack.streamOf(c)
 	a.reuseAddr, a.reusePort, a.device, a.priority = k.reuseAddr, k.reusePort, k.device, k.priority
 	return a, c.Accepted(), 0
@@ -153,6 +156,7 @@ func (k *stream) Recv(p []byte, flags int) (int, netip.AddrPort, int, syscall.Er
 	if len(p) == 0 && err == tcp.ErrWouldBlock {
 		err = nil
 	}
+	k.settle(k.ready())
 	return n, netip.AddrPort{}, 0, errnoOf(err)
 }
 
@@ -168,6 +172,7 @@ func (k *stream) Send(p []byte, _ netip.AddrPort, flags int) (int, syscall.Errno
 		return 0, syscall.EOPNOTSUPP
 	}
 	n, err := k.conn.Write(p, flags&msgMore != 0)
+	k.settle(k.ready())
 	return n, errnoOf(err)
 }
 

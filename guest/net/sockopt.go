@@ -168,6 +168,7 @@ func (k *datagram) Option(level, name int, v []byte) (int, syscall.Errno) {
 		case soError:
 			e := errnoOf(k.end.Err)
 			k.end.Err = nil
+			k.settle(k.ready())
 			return putInts(v, int(e))
 		case soRcvBuf:
 			return putInts(v, k.end.Inbox.Limit)
@@ -226,6 +227,7 @@ func (k *ping) Option(level, name int, v []byte) (int, syscall.Errno) {
 		case soError:
 			e := errnoOf(k.end.Err)
 			k.end.Err = nil
+			k.settle(k.ready())
 			return putInts(v, int(e))
 		case soRcvBuf:
 			return putInts(v, k.end.Inbox.Limit)

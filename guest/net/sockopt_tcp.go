@@ -162,7 +162,9 @@ func (k *stream) streamSocketOption(o *tcp.Options, name int, v []byte) (int, sy
 		if k.listener != nil {
 			return putInts(v, 0)
 		}
-		return putInts(v, int(errnoOf(k.conn.Err())))
+		e := errnoOf(k.conn.Err())
+		k.settle(k.ready())
+		return putInts(v, int(e))
 	case soKeepAlive:
 		return putInts(v, boolInt(o.KeepAlive))
 	case soAcceptConn:

@@ -91,11 +91,13 @@ func (s *Stack) enter() {
 // leave completes what was begun since enter, and gives the lock back: connections send what they have to, loopback
 // delivers, cards are told of their new packets, and the alarm is set.
 func (s *Stack) leave() {
-	for {
+	for more := true; more; {
 		s.boxes.TCP.Flush()
-		if !s.boxes.Loopback.Deliver() {
-			break
+		more = s.boxes.Loopback.Deliver()
+		for _, i := range s.interfaces {
+			i.NIC.Retry()
 		}
+		more = more || s.boxes.TCP.Dirty()
 	}
 	for _, i := range s.interfaces {
 		i.NIC.Sync()

@@ -75,6 +75,7 @@ func (s *Stack) wireInterface(i *Interface) {
 	now := func() int64 { return s.now }
 
 	i.NIC.Receive = i.Eth.Receive
+	i.NIC.Now, i.NIC.Wheel = now, &s.wheel
 	i.NIC.Drained = func() { b.TCP.Resume(); b.UDP.Resume() }
 
 	i.Eth.ToARP = i.ARP.Receive

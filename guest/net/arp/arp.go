@@ -25,7 +25,8 @@ import (
 // Limits and times; times in nanoseconds.
 const (
 	MaxEntries = 512 // cache entries; one makes room when a new one comes
-	MaxPending = 4   // packets waiting for one neighbour; the oldest goes (RFC 1122 §2.3.2.2 wants at least one)
+	MaxPending = 64  // packets waiting for one neighbour; the oldest goes (RFC 1122 §2.3.2.2 wants at least one)
+	MaxWaiting = 256 // packets waiting for all neighbours together; further ones are dropped
 	Requests   = 3   // before a neighbour counts as unreachable
 	Interval   = 1e9 // between requests (RFC 1122 §2.3.2.1)
 	Lifetime   = 300e9
@@ -57,6 +58,7 @@ type Box struct {
 	Stats Stats
 
 	cache    map[netip.Addr]*entry
+	waiting  int   // packets in pending queues
 	defended int64 // when an address was last defended
 }
 
@@ -104,8 +106,15 @@ func (b *Box) Send(p *packet.Packet) {
 	case incomplete:
 		if e.pending.Len() >= MaxPending {
 			b.Stats.Dropped++
+			b.waiting--
 			e.pending.Pop().Release()
 		}
+		if b.waiting >= MaxWaiting {
+			b.Stats.Dropped++
+			p.Release()
+			return
+		}
+		b.waiting++
 		e.pending.Push(p)
 		return
 	case reachable:
@@ -201,6 +210,7 @@ func (b *Box) resolved(e *entry, mac wire.MAC) {
 	e.timer.Stop()
 	e.state, e.mac, e.expires = reachable, mac, b.Now()+Lifetime
 	for p := e.pending.Pop(); p != nil; p = e.pending.Pop() {
+		b.waiting--
 		p.MAC = mac
 		b.Output(p)
 	}
@@ -236,6 +246,7 @@ func (b *Box) add(addr netip.Addr) *entry {
 
 func (b *Box) remove(e *entry) {
 	e.timer.Stop()
+	b.waiting -= e.pending.Len()
 	e.pending.Release()
 	delete(b.cache, e.addr)
 }
@@ -265,6 +276,7 @@ func (e *entry) timeout() {
 	b.Stats.Unreachable++
 	pending := e.pending
 	e.pending = packet.Queue{}
+	b.waiting -= pending.Len()
 	b.remove(e)
 	for p := pending.Pop(); p != nil; p = pending.Pop() {
 		b.Stats.Dropped++

@@ -31,6 +31,7 @@ const (
 	firstTry     = 1 * second
 	longestTry   = 64 * second // RFC 2131 §4.1
 	leastRenewal = 60 * second // RFC 2131 §4.4.5
+	nakPause     = 10 * second
 	requestTries = 4
 	leastLease   = 60 // seconds; shorter ones count as this
 	maxServers   = 3  // DNS servers taken: what resolv.conf can hold
@@ -220,7 +221,8 @@ func (c *Client) Receive(message []byte) {
 	case wire.DHCPNak:
 		switch c.state {
 		case requesting:
-			c.discover()
+			c.begin(selecting)
+			c.timer.Set(c.Now() + nakPause) // it offers what it does not give: do not go round in circles
 		case renewing, rebinding:
 			c.lose()
 		}

@@ -43,7 +43,7 @@ func (b *Box) Output(p *packet.Packet) {
 		return
 	}
 	if p.Len() <= copyMax {
-		q := b.Pool.Receive(p.Len())
+		q := b.Pool.Receive(packet.Small) // so that short ones can be merged
 		q.Truncate(p.CopyOut(q.Bytes()))
 		q.Net = p.Net // the checksum stays uncompleted: nothing was on a wire
 		p.Release()

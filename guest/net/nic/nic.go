@@ -11,7 +11,10 @@
 // Not safe for concurrent use: the stack's lock guards it.
 package nic
 
-import "ukvm.dev/guest/net/packet"
+import (
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/timer"
+)
 
 // Features says what a card does by itself.
 type Features struct {
@@ -47,6 +50,8 @@ type NIC struct {
 	Flush func()
 	// Drained is told that a card that was Busy no longer is.
 	Drained func()
+	Now     func() int64
+	Wheel   *timer.Wheel
 
 	Features Features
 	Stats    Stats
@@ -54,7 +59,12 @@ type NIC struct {
 	queue packet.Queue
 	dirty bool // Transmit was called since the last Flush
 	busy  bool
+	retry timer.Timer
 }
+
+// RetryTime is how long a full card is left alone, at most, in nanoseconds: it is tried again after that, and at the end
+// of every batch, so that a driver need not tell of Room.
+const RetryTime = 1e6
 
 // Busy reports whether packets wait for the card: a sender that can wait should, until Drained.
 func (n *NIC) Busy() bool {
@@ -86,6 +96,10 @@ func (n *NIC) Output(p *packet.Packet) {
 		return
 	}
 	n.queue.Push(p)
+	if !n.retry.Active() {
+		n.retry.Init(n.Wheel, n.again)
+		n.retry.Set(n.Now() + RetryTime)
+	}
 	n.Stats.SendqNow = uint64(n.queue.Len())
 	n.Stats.SendqMax = max(n.Stats.SendqMax, n.Stats.SendqNow)
 }
@@ -116,7 +130,22 @@ func (n *NIC) Room() {
 	}
 }
 
-// Sync ends a batch: it flushes the card if anything was put on its ring.
+// Retry sends what waits for a full card, as far as there is room.
+func (n *NIC) Retry() {
+	if n.queue.Len() > 0 {
+		n.Room()
+	}
+}
+
+// again is the retry timer.
+func (n *NIC) again() {
+	n.Room()
+	if n.queue.Len() > 0 {
+		n.retry.Set(n.Now() + RetryTime)
+	}
+}
+
+// Sync ends a batch: the card is flushed if anything was put on its ring.
 func (n *NIC) Sync() {
 	if n.dirty {
 		n.dirty = false

@@ -114,6 +114,9 @@ func (b *Box) Flush() {
 	}
 }
 
+// Dirty reports whether there is something for Flush to do.
+func (b *Box) Dirty() bool { return b.dirty != nil }
+
 // Resume is called when a card that was Busy no longer is.
 func (b *Box) Resume() {
 	for c := b.blocked; c != nil; c = b.blocked {

@@ -17,6 +17,13 @@ func (c *Conn) arrive(s *segment) {
 		return
 	}
 
+	if c.state == SynReceived && s.seq == c.rcv.irs && s.flags&(wire.SYN|wire.ACK|wire.RST) == wire.SYN|wire.ACK {
+		// Simultaneous open (§3.5, figure 7): the peer's SYN again, with the ACK of ours. Only the ACK is news. Answering
+		// the SYN would make the two ends answer each other for ever.
+		s.flags &^= wire.SYN
+		s.seq++
+	}
+
 	// First: is any of it in the window, and is it of this incarnation? (§3.10.7.4, RFC 7323 §5.3)
 	if !c.paws(s) {
 		return

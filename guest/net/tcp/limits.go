@@ -54,5 +54,5 @@ type Limits struct {
 	Memory   int // all buffers of all connections together; beyond it windows close and writers wait
 
 	SendMin, SendDefault, SendMax          int // send buffer of a connection: payload bytes
-	ReceiveMin, ReceiveDefault, ReceiveMax int // receive buffer: payload bytes; memory is at most about twice that
+	ReceiveMin, ReceiveDefault, ReceiveMax int // receive buffer: payload bytes; memory is at most 2.5 times that
 }

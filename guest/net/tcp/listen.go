@@ -77,11 +77,10 @@ func (c *Conn) Listen(backlog int) (*Listener, error) {
 			return nil, err
 		}
 	}
-	c.bound.listening = true
 	if !b.ports.free(c.bound) {
-		c.bound.listening = false
-		return nil, ErrInUse
+		return nil, ErrInUse // another one listens by now
 	}
+	c.bound.listening = true
 	l := &Listener{Options: c.Options, Upcall: c.Upcall, box: b, bound: c.bound}
 	l.SetBacklog(backlog)
 	c.bound, c.Upcall = nil, nil

@@ -37,8 +37,8 @@ func (s *ports) unuse(port uint16) {
 	}
 }
 
-// conflicts reports whether o and e may not have the same port (socket(7)): their addresses overlap, and neither both
-// have reuseAddr and neither listens, nor both have reusePort.
+// conflicts reports whether e may not have the same port as o (socket(7)): their addresses overlap, and neither both have
+// reuseAddr while o does not listen, nor both have reusePort.
 func (o *binding) conflicts(e *binding) bool {
 	if o.addr.IsValid() && e.addr.IsValid() && o.addr != e.addr {
 		return false
@@ -46,7 +46,7 @@ func (o *binding) conflicts(e *binding) bool {
 	if o.reusePort && e.reusePort {
 		return false
 	}
-	return !(o.reuseAddr && e.reuseAddr && !o.listening && !e.listening)
+	return !(o.reuseAddr && e.reuseAddr && !o.listening)
 }
 
 // free reports whether e may have its port.

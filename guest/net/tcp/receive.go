@@ -47,7 +47,7 @@ func (c *Conn) take(s *segment) {
 }
 
 // enqueue puts n bytes that come next in sequence where Read finds them. Short segments are merged into the memory
-// behind the one before, so that at least about half of what the queue keeps is payload.
+// behind the one before, so that what the queue keeps is at most 2.5 times the payload (half-full blocks, and packets).
 func (c *Conn) enqueue(p *packet.Packet, n int) {
 	c.rcv.nxt = c.rcv.nxt.plus(n)
 	c.rcv.queued += n

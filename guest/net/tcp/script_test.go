@@ -587,7 +587,7 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 // arrives lets a packet arrive.
 func (p *peer) arrives(f []string) {
 	d := p.describe(f[1:])
-	k := p.pool.Receive(2048 + d.len)
+	k := p.pool.Receive(max(packet.Small, wire.TCPMax+d.len)) // as a driver does
 	b := k.Bytes()
 	n := wire.TCPSize
 	if d.hasOptions {

@@ -1,0 +1,64 @@
+package net
+
+// Stats calls f with each counter of the stack, by the name IncludeOS's Statman has for it: those of an interface begin
+// with the interface's name, those of the boxes all interfaces share with the box's. f is called with the stack's lock
+// held and must not call the stack.
+func (s *Stack) Stats(f func(name string, value uint64)) {
+	s.enter()
+	defer s.leave()
+	for _, i := range s.interfaces {
+		i.stats(func(name string, v uint64) { f(i.Name+"."+name, v) })
+	}
+	lo, ip, tcp, udp, icmp := &s.boxes.Loopback.Stats, &s.boxes.IP4.Stats, &s.boxes.TCP.Stats, &s.boxes.UDP.Stats, &s.boxes.ICMP4.Stats
+	for _, c := range [...]counter{
+		{"lo.packets_rx", lo.PacketsRx}, {"lo.packets_tx", lo.PacketsTx}, {"lo.sendq_dropped", lo.SendqDropped},
+
+		{"ip4.packets_rx", ip.PacketsRx}, {"ip4.packets_tx", ip.PacketsTx}, {"ip4.packets_dropped", ip.PacketsDropped},
+		{"ip4.prerouting_dropped", ip.PreroutingDropped}, {"ip4.postrouting_dropped", ip.PostroutingDropped},
+		{"ip4.input_dropped", ip.InputDropped}, {"ip4.output_dropped", ip.OutputDropped},
+		{"ip4.fragments_rx", ip.FragmentsRx}, {"ip4.fragments_tx", ip.FragmentsTx},
+		{"ip4.reassembled", ip.Reassembled}, {"ip4.reassembly_failed", ip.ReassemblyFailed},
+
+		{"icmp4.echo_rx", icmp.EchoRx}, {"icmp4.echo_tx", icmp.EchoTx}, {"icmp4.errors_rx", icmp.ErrorsRx},
+		{"icmp4.errors_tx", icmp.ErrorsTx}, {"icmp4.dropped", icmp.Dropped}, {"icmp4.throttled", icmp.Throttled},
+
+		{"udp.packets_rx", udp.PacketsRx}, {"udp.packets_tx", udp.PacketsTx}, {"udp.packets_dropped", udp.PacketsDropped},
+		{"udp.no_port", udp.NoPort},
+
+		{"tcp.rx", tcp.Rx}, {"tcp.tx", tcp.Tx}, {"tcp.packets_rx", tcp.PacketsRx}, {"tcp.packets_tx", tcp.PacketsTx},
+		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
+		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
+		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
+		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
+		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
+		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},
+		{"tcp.keep_alive_probes", tcp.KeepAliveProbes}, {"tcp.memory_pressure", tcp.MemoryPressure},
+		{"tcp.connections", uint64(s.boxes.TCP.Conns())}, {"tcp.time_wait", uint64(s.boxes.TCP.Waiting())},
+		{"tcp.memory", uint64(s.boxes.TCP.Memory())},
+	} {
+		f(c.name, c.value)
+	}
+}
+
+type counter struct {
+	name  string
+	value uint64
+}
+
+// stats calls f with the counters of the interface's own boxes.
+func (i *Interface) stats(f func(name string, value uint64)) {
+	n, e, a := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats
+	for _, c := range [...]counter{
+		{"stat_rx_total_packets", n.PacketsRx}, {"stat_tx_total_packets", n.PacketsTx},
+		{"stat_rx_total_bytes", n.BytesRx}, {"stat_tx_total_bytes", n.BytesTx},
+		{"sendq_max", n.SendqMax}, {"sendq_now", n.SendqNow}, {"sendq_dropped", n.SendqDropped},
+
+		{"ethernet.packets_rx", e.PacketsRx}, {"ethernet.packets_tx", e.PacketsTx}, {"ethernet.packets_dropped", e.PacketsDropped},
+
+		{"arp.requests_rx", a.RequestsRx}, {"arp.requests_tx", a.RequestsTx}, {"arp.replies_rx", a.RepliesRx},
+		{"arp.replies_tx", a.RepliesTx}, {"arp.dropped", a.Dropped}, {"arp.conflicts", a.Conflicts},
+		{"arp.unreachable", a.Unreachable},
+	} {
+		f(c.name, c.value)
+	}
+}

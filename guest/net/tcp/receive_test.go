@@ -1,0 +1,201 @@
+package tcp
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/wire"
+)
+
+// TestReassemblyModel lets segments that cut a stream in all possible ways arrive in any order, repeated and
+// overlapping, and reads what comes out.
+func TestReassemblyModel(t *testing.T) {
+	const size = 30000
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		p := newPeer(t)
+		p.at = fmt.Sprintf("seed %d", seed)
+		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
+			p.step(s)
+		}
+		p.inBatch = true
+		have := make([]bool, size)
+		missing, read := size, 0
+		for missing > 0 || p.conn.State() != CloseWait {
+			off := r.IntN(size)
+			if r.IntN(4) == 0 { // near the hole
+				off = min(read, size-1)
+			}
+			n := min(1+r.IntN(1<<r.IntN(12)), size-off)
+			flags := "."
+			if off+n == size && r.IntN(2) == 0 {
+				flags = "F."
+			}
+			p.arrives([]string{"<", flags, fmt.Sprintf("%d:%d(%d)", off+1, off+1+n, n), "ack", "1"})
+			p.flush()
+			p.sent = p.sent[:0]
+			for i := off; i < off+n; i++ {
+				if !have[i] {
+					have[i] = true
+					missing--
+				}
+			}
+			b := make([]byte, r.IntN(3000))
+			if k, err := p.conn.Read(b, false); err == nil && k > 0 {
+				if string(b[:k]) != string(pattern(read, k)) {
+					t.Fatalf("seed %d: wrong bytes at %d", seed, read)
+				}
+				read += k
+			}
+			if q := p.conn.rcv.ooo.Len(); q > MaxOutOfOrder || p.conn.rcv.oooMemory > 2*p.conn.rcv.limit {
+				t.Fatalf("seed %d: %d segments, %d bytes ahead of a hole", seed, q, p.conn.rcv.oooMemory)
+			}
+		}
+		for read < size {
+			b := make([]byte, size)
+			k, err := p.conn.Read(b, false)
+			if err != nil || k == 0 || string(b[:k]) != string(pattern(read, k)) {
+				t.Fatalf("seed %d: at %d: %d, %v", seed, read, k, err)
+			}
+			read += k
+		}
+		p.step("read eof")
+		p.sent = p.sent[:0]
+		p.leaks()
+	}
+}
+
+// TestReceiveMemory sends a byte at a time: what is kept must stay in proportion to what is in it.
+func TestReceiveMemory(t *testing.T) {
+	for _, size := range []int{1, 10, 100, 600, 1000} {
+		p := newPeer(t)
+		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
+			p.step(s)
+		}
+		at := 1
+		for at+size < 60000 {
+			p.inBatch = true
+			p.arrives([]string{"<", ".", fmt.Sprintf("%d:%d(%d)", at, at+size, size), "ack", "1"})
+			p.flush()
+			at += size
+		}
+		p.sent = nil
+		if used, limit := p.box.Memory(), 60000*26/10; used > limit {
+			t.Errorf("%d bytes of memory for %d bytes in segments of %d", used, at-1, size)
+		}
+		p.leaks()
+	}
+}
+
+// TestMemoryPressure fills the memory of the box: windows shrink, and nothing is taken beyond.
+func TestMemoryPressure(t *testing.T) {
+	p := newPeer(t)
+	p.box.Limits.Memory = 100 << 10
+	p.step("listen")
+	var conns []*Conn
+	for i := range 10 {
+		p.port = uint16(1000 + i)
+		for _, s := range []string{"< S 0:0(0) <mss 1460>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
+			p.step(s)
+		}
+		conns = append(conns, p.conn)
+		for at := 1; at < 60000; at += 1000 {
+			p.inBatch = true
+			p.arrives([]string{"<", ".", fmt.Sprintf("%d:%d(%d)", at, at+1000, 1000), "ack", "1"})
+			p.flush()
+		}
+		p.sent = nil
+		if used := p.box.Memory(); used > p.box.Limits.Memory+10*4096 {
+			t.Fatalf("%d bytes used of %d", used, p.box.Limits.Memory)
+		}
+		p.inBatch = false
+	}
+	if p.box.Stats.MemoryPressure == 0 {
+		t.Error("no segment was dropped")
+	}
+	for _, c := range conns {
+		if c.rcv.queued == 0 {
+			t.Error("a connection got nothing at all")
+		}
+		if _, err := c.Write(make([]byte, 100), false); err != nil {
+			t.Errorf("a connection with an empty send buffer cannot write: %v", err)
+		}
+		if n, err := c.Write(make([]byte, 100000), false); err == nil {
+			t.Errorf("wrote %d bytes more under pressure", n)
+		}
+	}
+	for _, c := range conns {
+		c.Abort()
+	}
+	p.conn = nil
+	p.leaks()
+}
+
+// FuzzSegment lets arbitrary segments arrive in every state.
+func FuzzSegment(f *testing.F) {
+	f.Add(uint8(0), []byte{0x10, 0, 0, 0, 1, 0, 0, 0, 1, 10, 0})
+	f.Fuzz(func(t *testing.T, state uint8, b []byte) {
+		p := newPeer(t)
+		steps := []string{"listen", "< S 0:0(0) <mss 1460,TS val 5 ecr 0>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1 <TS val 5 ecr ours>", "accept"}
+		switch state % 8 {
+		case 1:
+			steps = []string{"connect", "> S 0:0(0)"}
+		case 2:
+			steps = steps[:3]
+		case 3:
+			steps = append(steps, "write 3000", "> . 1:1449(1448)", "> . 1449:2897(1448)", "> P. 2897:3001(104)")
+		case 4:
+			steps = append(steps, "shutdown", "> F. 1:1(0)")
+		case 5:
+			steps = append(steps, "shutdown", "> F. 1:1(0)", "< . 1:1(0) ack 2 <TS val 5 ecr ours>")
+		case 6:
+			steps = append(steps, "shutdown", "> F. 1:1(0)", "< F. 1:1(0) ack 2 <TS val 5 ecr ours>", "> . 2:2(0) ack 2")
+		case 7:
+			steps = append(steps, "close", "> F. 1:1(0)")
+		}
+		for _, s := range steps {
+			p.step(s)
+		}
+		// Each 11 bytes are a segment: flags, sequence, acknowledgement, length, options.
+		for ; len(b) >= 11; b = b[11:] {
+			n := int(b[9]) * 8
+			k := p.pool.Receive(packet.Small + n)
+			data := k.Bytes()
+			h := wire.TCPSize + int(b[10]&3)*4
+			for i := range data[wire.TCPSize:h] {
+				data[wire.TCPSize+i] = b[10] + byte(i)*b[9]
+			}
+			if b[10]&4 != 0 {
+				h = wire.TCPSize + wire.TCPTimestampsSize
+				(&wire.TCPOptions{TSVal: 5 + uint32(b[10]>>3), TSEcr: p.tsSeen}).EncodeTimestamps(data[wire.TCPSize:h])
+			}
+			at := int(int16(uint16(b[1])<<8 | uint16(b[2])))
+			ack := int(int16(uint16(b[5])<<8 | uint16(b[6])))
+			wire.TCP(data[:h]).Encode(&wire.TCPFields{
+				SrcPort: p.port, DstPort: p.ours, Seq: uint32(p.irs.plus(at)), Ack: uint32(p.iss.plus(ack)),
+				Flags: b[0], Window: uint16(b[7])<<8 | uint16(b[8]),
+			})
+			k.Truncate(h + n)
+			sum := wire.Pseudo(peerAddr, hostAddr, wire.ProtoTCP, k.Len())
+			k.Sum(&sum)
+			wire.TCP(data[:h]).SetChecksum(sum.Checksum())
+			k.Src, k.Dst, k.Proto = peerAddr, hostAddr, wire.ProtoTCP
+			p.box.Receive(k)
+			p.flush()
+			p.advance(p.now + int64(b[3])<<22)
+			if c := p.conn; c != nil && b[4]&1 != 0 {
+				c.Read(make([]byte, 1000), false)
+				c.Write(make([]byte, int(b[4])), false)
+			}
+			if c := p.conn; c != nil && (c.rcv.queued < 0 || c.snd.una.after(c.snd.max) || c.snd.nxt.after(c.snd.max) ||
+				c.snd.nxt.before(c.snd.una) || c.rcv.nxt.after(c.rcv.edge+1) || p.box.memory < 0) {
+				t.Fatalf("impossible: %+v", c.Info())
+			}
+		}
+		p.sent = nil
+		p.inBatch = true
+		p.leaks()
+	})
+}
