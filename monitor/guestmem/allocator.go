@@ -11,6 +11,7 @@ type allocator struct {
 	frames uint64
 	used   uint64
 	free   [MaxOrder + 1][]uint64
+	count  [MaxOrder + 1]int // bits set in free[k], so that no search is for nothing
 	first  [MaxOrder + 1]int // no word of free[k] before this one has a bit set
 }
 
@@ -32,6 +33,7 @@ func (a *allocator) init(frames uint64) {
 func (a *allocator) set(k int, block uint64) {
 	w := int(block / 64)
 	a.free[k][w] |= 1 << (block % 64)
+	a.count[k]++
 	a.first[k] = min(a.first[k], w)
 }
 
@@ -40,18 +42,23 @@ func (a *allocator) has(k int, block uint64) bool {
 	return w < len(a.free[k]) && a.free[k][w]&(1<<(block%64)) != 0
 }
 
-func (a *allocator) clear(k int, block uint64) { a.free[k][block/64] &^= 1 << (block % 64) }
+func (a *allocator) clear(k int, block uint64) {
+	a.free[k][block/64] &^= 1 << (block % 64)
+	a.count[k]--
+}
 
 // lowest returns the lowest free block of an order.
 func (a *allocator) lowest(k int) (uint64, bool) {
+	if a.count[k] == 0 {
+		return 0, false
+	}
 	for w := a.first[k]; w < len(a.free[k]); w++ {
 		if b := a.free[k][w]; b != 0 {
 			a.first[k] = w
 			return uint64(w)*64 + uint64(bits.TrailingZeros64(b)), true
 		}
 	}
-	a.first[k] = len(a.free[k])
-	return 0, false
+	panic("BUG: free blocks are miscounted")
 }
 
 // alloc returns the first frame of a block.

@@ -54,15 +54,20 @@ func New(size uint64) (*RAM, error) {
 	}
 	lead := alignment(all)
 	mem := all[lead : lead+size : lead+size]
+	advise(mem)
+	r := &RAM{all: all, mem: mem}
+	r.frames.init(size / PageSize)
+	return r, nil
+}
+
+// advise tells the host what fresh mappings of guest memory are for.
+func advise(mem []byte) {
 	// Huge pages would make sparse guests slow and large: 2 MiB are cleared for a few pages. Populate asks for them
 	// where they pay.
 	_ = unix.Madvise(mem, unix.MADV_NOHUGEPAGE)
 	// A child process that the host program starts has no use for it, nor has a core dump.
 	_ = unix.Madvise(mem, unix.MADV_DONTFORK)
 	_ = unix.Madvise(mem, unix.MADV_DONTDUMP)
-	r := &RAM{all: all, mem: mem}
-	r.frames.init(size / PageSize)
-	return r, nil
 }
 
 // Close releases the memory. No slice of Bytes may be used afterwards.

@@ -19,6 +19,7 @@ func (r *RAM) remap(off, n uint64, fd int, at int64) error {
 	if e != 0 {
 		return e
 	}
+	advise(r.mem[off : off+n])
 	return nil
 }
 
