@@ -27,6 +27,7 @@ type Interface struct {
 	DHCP dhcp.Client
 
 	stack    *Stack
+	ready    chan struct{} // closed when there is an address
 	link     ip4.Link
 	dhcpPort udp.Endpoint
 	mtu      int // the card's; link.MTU may be less
@@ -61,7 +62,7 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 	if c.Transmit == nil || c.Flush == nil || c.MTU < MinMTU || c.MTU > wire.IPv4Max || mac == (wire.MAC{}) || mac.IsMulticast() {
 		return nil, ErrCard
 	}
-	i := &Interface{Name: c.Name, stack: s, mtu: c.MTU}
+	i := &Interface{Name: c.Name, stack: s, mtu: c.MTU, ready: make(chan struct{})}
 	i.NIC.Transmit, i.NIC.Flush, i.NIC.Features = c.Transmit, c.Flush, c.Features
 	i.Eth.MAC, i.ARP.MAC, i.DHCP.MAC = mac, mac, mac
 	i.DHCP.Hostname = s.config.Hostname
@@ -98,6 +99,9 @@ func (i *Interface) Room() {
 	i.NIC.Room()
 	s.leave()
 }
+
+// Ready is closed as soon as the interface has been given an address: at once by a static configuration, later by DHCP.
+func (i *Interface) Ready() <-chan struct{} { return i.ready }
 
 // Index is the interface's number, from 2 on.
 func (i *Interface) Index() int { return i.link.Index }
@@ -166,6 +170,11 @@ func (i *Interface) apply(c settings) error {
 		}
 	}
 	i.ARP.Announce(c.addr.Addr())
+	select {
+	case <-i.ready:
+	default:
+		close(i.ready)
+	}
 	if f := s.config.Resolvers; f != nil && (len(c.dns) > 0 || c.search != "") {
 		s.after = append(s.after, func() { f(c.dns, c.search) })
 	}

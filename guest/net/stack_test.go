@@ -71,7 +71,6 @@ func dhcpServer(t *testing.T, w *world, give netip.Addr) {
 			}
 		}
 	}
-	w.b.config.Clock.(*nettest.Alarm).Now()
 	var poll func()
 	poll = func() { answer(); w.clock.At(w.clock.Now()+10*millisecond, poll) }
 	poll()
@@ -91,6 +90,7 @@ func TestDHCP(t *testing.T) {
 	w.clock.Run(5 * seconds)
 	dhcpServer(t, w, given)
 	w.clock.Run(10 * seconds)
+	<-w.a.iface.Ready()
 	i := w.a.Interfaces()[1]
 	if len(i.Addrs) != 1 || i.Addrs[0].String() != "10.0.0.77/24" || i.MTU != 1300 || len(dns) != 1 || dns[0] != w.b.addr {
 		t.Fatalf("%+v, DNS %v", i, dns)

@@ -23,6 +23,12 @@ func (s *isnSource) next(f *flow, now int64, random func() uint64) seq {
 // timestampOffset returns where the flow's timestamps start; next has been called before.
 func (s *isnSource) timestampOffset(f *flow) uint32 { return uint32(s.hash(f, ^s.k0, s.k1) >> 32) }
 
+// portHash returns what choose walks from.
+func (s *isnSource) portHash(f *flow, random func() uint64) uint64 {
+	s.init(random)
+	return s.hash(f, s.k0, ^s.k1)
+}
+
 func (s *isnSource) hash(f *flow, k0, k1 uint64) uint64 {
 	a, b := f.local.As16(), f.remote.As16()
 	return sipHash(k0, k1, [...]uint64{

@@ -125,6 +125,7 @@ func (c *Conn) opened(s *segment) {
 	b.Stats.ConnOutgoing++
 	if c.snd.fin {
 		c.state = FinWait1 // closed in the meantime
+		c.touch()
 	}
 	c.upcall(ready.Out)
 }

@@ -13,6 +13,7 @@ const (
 type ports struct {
 	bound map[uint16]*binding
 	used  map[uint16]int
+	next  [256]uint32 // see choose
 }
 
 // binding is one Bind. It lives until its holder, connection or listener, gives it up.
@@ -105,13 +106,17 @@ func (s *ports) unbind(e *binding) {
 	}
 }
 
-// choose finds a local port for a connection to f's peer from f's address: a random one that nobody has bound and that
-// makes the flow unique (RFC 6056 §3.3.1). The ports of other flows can be shared.
+// choose finds a local port for a connection to f's peer from f's address: one that nobody has bound and that makes the
+// flow unique; the ports of other flows can be shared. It is RFC 6056 §3.3.4 (double-hash): each destination walks
+// through the ports from a secret offset, so that a port comes again as late as possible and nobody can tell the next.
 func (b *Box) choose(f *flow) bool {
-	start := int(b.Random() % ephemerals)
-	for i := range ephemerals {
-		f.localPort = uint32(EphemeralFirst + (start+i)%ephemerals)
+	f.localPort = 0
+	h := b.isn.portHash(f, b.Random)
+	next := &b.ports.next[h%uint64(len(b.ports.next))]
+	for i := range uint32(ephemerals) {
+		f.localPort = EphemeralFirst + (uint32(h>>32)%ephemerals+*next+i)%ephemerals
 		if b.ports.bound[uint16(f.localPort)] == nil && b.available(f) {
+			*next = (*next + i + 1) % ephemerals
 			return true
 		}
 	}

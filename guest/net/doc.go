@@ -1,0 +1,63 @@
+// Package net is the guest's network stack. The derived standard library's package net imports it as ukvm/net, so a
+// program without sockets has no stack in it.
+//
+// It is a set of boxes, each a struct in a package of its own, joined by nothing but function values (packet.Handler and
+// a few others), which one function sets: wire, in wiring.go, has the plan. Any connection can be changed while the stack
+// runs (Stack.Do): to filter, to count, to put another box in between.
+//
+//	wire      formats: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DHCP; checksums
+//	packet    memory: gather lists over blocks with reference counts
+//	timer     one timing wheel                route    prefixes
+//	nic eth arp loopback                      the link: queue to the card, frames, neighbours
+//	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
+//	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
+//	dhcp                                      RFC 2131
+//	(here)    wiring, interfaces, sockets as package posix wants them, limits
+//
+// # How it runs
+//
+// To completion, on whoever's goroutine brings work: a driver with a batch of received frames, a program's call, the
+// alarm of the one timer. The stack has no goroutine of its own and makes none, per packet or per connection.
+//
+//	driver: Interface.Receive(batch) ─┐            ┌─ NIC.Transmit, …, Flush once
+//	program: Socket.Send, Recv, …    ─┼─► enter ─► boxes ─► leave ─┤
+//	clock: alarm                     ─┘   lock             unlock  └─ Notify: posix wakes who waits
+//
+// leave is where everything due gets done: connections send what they owe, loopback delivers, cards are flushed, the
+// alarm is set. So a batch of segments is answered by one ACK, and a call that sends much rings one doorbell.
+//
+// # Locks
+//
+// There is one, Stack.mu: a guest has one processor, and a packet's way up and down is short. enter and leave take it and
+// give it back; no box locks anything. It may be held while Notify's functions and a driver's Transmit and Flush are
+// called, so their locks come after it. Config.Resolvers is called without it. Packets and blocks of memory may be
+// released anywhere.
+//
+// # Copies
+//
+// Down: one, from the program's slice into the send buffer (TCP) or the packet (UDP). Segments, retransmissions and
+// fragments refer to that memory; the device reads it there; it is reused when acknowledged and no device has it. Up: one,
+// from the device's buffer into the program's slice; until then the buffer waits in the socket's queue. Exceptions: short
+// packets are merged or moved so that they do not keep big buffers alive, fragments are copied together, and what goes
+// through loopback in packets of more than 2 KiB is not copied at all in between.
+//
+// # Offloads
+//
+// Transport checksums are always left to be completed (packet.SetPartialChecksum); the NIC box does it for cards that do
+// not. Where a card segments (TSO), TCP makes segments of many times the MSS. Received packets whose checksum the device
+// has verified, or that never had one, are taken as they are.
+//
+// # Limits
+//
+// All memory that others can make the stack use is bounded: limits.go has what depends on the guest's memory, and says
+// where the constants are. What comes from the network is hostile: each parser checks once and is fuzzed (testdata/fuzz),
+// and so is the stack as a whole (FuzzFrames).
+//
+// # Tests
+//
+// Package tcp has scripts, packet by packet; this package's tests run whole stacks in simulation with virtual time
+// (nettest), against gVisor's netstack, and under net/http and crypto/tls.
+//
+// Not here: IPv6, forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
+// /etc/resolv.conf).
+package net
