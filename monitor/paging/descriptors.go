@@ -48,7 +48,7 @@ type Descriptors struct {
 }
 
 // NewDescriptors builds the descriptor tables, the task state and the exit stubs, and maps them. openPorts lists the
-// 32-bit ports the guest may access, each four bytes wide; all others fault.
+// 32-bit ports the guest may access, each four bytes wide and below 0x7c00, where the TSS's page ends; all others fault.
 func NewDescriptors(ram *guestmem.RAM, t *Tables, openPorts []uint16) (*Descriptors, error) {
 	tables, tss, stubs, stack, err := pages(ram, t)
 	if err != nil {
