@@ -48,6 +48,13 @@ func TestDNS(t *testing.T) {
 	answer := fakeDNS([4]byte{192, 0, 2, 7}, &asked)
 	server := hostPackets(t, answer)
 	stream, err := net.Listen("tcp", server.LocalAddr().String())
+	for range 20 { // the port may be taken, for TCP
+		if err == nil {
+			break
+		}
+		server = hostPackets(t, answer)
+		stream, err = net.Listen("tcp", server.LocalAddr().String())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,11 +59,11 @@ type conn struct {
 	send               buffer // from una on
 	hostEnded          bool   // FIN follows send
 	finSent, finAcked  bool
+	limit              int    // bytes in flight after a loss, growing again with what is acknowledged; 0: no limit
 	recover            uint32 // no fast retransmission before this is acknowledged
 	duplicates         int    // acknowledgements that repeat una
 	retries            int    // since the last progress
-	probe              bool   // send a byte beyond the window
-	probed             bool   // that was done; it is in flight, but likely not to be taken
+	probe              bool   // ask for the window
 
 	// From the guest.
 	rcv, adv    uint32
@@ -74,6 +74,7 @@ type conn struct {
 	unacked     int  // bytes since the last acknowledgement
 	unackedSegs int  // segments since
 	ackNow      bool // an acknowledgement must not wait
+	ackRepeats  int  // how often it is to be repeated, so that the guest sees what is missing
 
 	// The socket, as its events say.
 	readable, writable bool
@@ -101,6 +102,9 @@ const (
 
 	// duplicateLimit is how many repeated acknowledgements mean a loss (RFC 5681 section 3.2).
 	duplicateLimit = 3
+
+	// lossSegments is how many segments may be in flight after a loss (RFC 5681 section 3.1).
+	lossSegments = 4
 
 	// windowScale gives maxShare room in the window field (RFC 7323 section 2).
 	windowScale = 5
@@ -152,7 +156,8 @@ func (p *Proxy) dueLocked(c *conn, now int64) int64 {
 	}
 	if c.retryAt != 0 && c.retryAt <= now {
 		c.retries++
-		c.probe = c.state == established && c.window == 0
+		c.probe = c.state == established && c.window == 0 // what is in flight was not taken
+		c.limit = lossSegments * c.segment
 		p.repeatLocked(c)
 		p.retryLocked(c, now)
 	}

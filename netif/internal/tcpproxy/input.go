@@ -235,23 +235,19 @@ func (p *Proxy) acknowledgedLocked(c *conn, s *Segment) bool {
 		p.progressLocked(c, ack)
 	case s.Len == 0 && window == c.window && c.una != c.max && s.TCP.Flags()&header.TCPFlagFin == 0:
 		if c.duplicates++; c.duplicates == duplicateLimit && !after(c.recover, c.una) {
+			c.limit = max(c.inFlight()/2, lossSegments*c.segment)
 			p.repeatLocked(c)
 		}
 	}
 	if window == 0 {
 		c.retries = min(c.retries, maxRetries/2) // it is alive
 	}
-	if window != c.window {
-		c.window = window
-		c.widest = max(c.widest, window)
-		if c.retryAt != 0 && c.una == c.max { // a probe was due
-			c.retryAt, c.retries = 0, 0
-		}
-		if c.probed && window > 0 {
-			c.probed = false
-			p.repeatLocked(c)
-		}
+	if c.window == 0 && window > 0 {
+		c.retryAt, c.retries = 0, 0 // probes
+		p.repeatLocked(c)           // what came to a shut window was not taken
 	}
+	c.window = window
+	c.widest = max(c.widest, window)
 	if c.unsent() > 0 || c.readable || c.hostEnded && !c.finSent {
 		p.readyLocked(c)
 	}
@@ -271,7 +267,12 @@ func (p *Proxy) progressLocked(c *conn, ack uint32) {
 		c.nxt = c.una
 		c.finSent = c.finAcked
 	}
-	c.duplicates, c.retries, c.retryAt, c.probed = 0, 0, 0, false
+	c.duplicates, c.retries, c.retryAt = 0, 0, 0
+	if c.limit > 0 {
+		if c.limit += n; c.limit > maxShare {
+			c.limit = 0
+		}
+	}
 	if c.una != c.max {
 		p.retryLocked(c, p.now())
 	}
@@ -288,8 +289,15 @@ func (p *Proxy) payloadLocked(c *conn, s *Segment) {
 		return
 	}
 	if old := int32(c.rcv - seq); old != 0 {
-		if old < 0 || int(old) > n || int(old) == n && !fin || c.guestEnded {
-			p.ackLocked(c) // too early, or all of it has come before
+		if old < 0 { // too early: one acknowledgement for each (RFC 5681 section 4.2), as far as that tells anything
+			if c.ackNow {
+				c.ackRepeats = min(c.ackRepeats+1, duplicateLimit)
+			}
+			p.ackLocked(c)
+			return
+		}
+		if int(old) > n || int(old) == n && !fin || c.guestEnded {
+			p.ackLocked(c) // all of it has come before
 			return
 		}
 		off, n = off+int(old), n-int(old)
@@ -322,7 +330,8 @@ func (p *Proxy) payloadLocked(c *conn, s *Segment) {
 	if c.ackNow {
 		return
 	}
-	if c.unacked >= ackBytes || c.unackedSegs >= ackSegments {
+	// A full segment may be all that a careful sender has on its way (60 is for headers with some options).
+	if c.unackedSegs >= ackSegments || c.unacked >= min(ackBytes, p.config.MTU-60) {
 		p.ackLocked(c)
 	} else if c.ackAt == 0 {
 		now := p.now()

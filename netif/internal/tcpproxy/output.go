@@ -77,13 +77,17 @@ func (p *Proxy) dataLocked(c *conn, f *netif.Frame, now int64) bool {
 	if c.state != established {
 		return p.emitLocked(c, f, now) // reading has ended it
 	}
+	if c.probe {
+		// A byte that the guest has makes it answer, and takes nothing from the stream.
+		c.probe = false
+		return p.frame(c, f, header.TCPFlagAck, c.una-1, 0, 0)
+	}
 	off := c.inFlight()
 	unsent := c.send.size - off
 	room := c.window - off
-	if c.probe && unsent > 0 {
-		room = max(room, 1)
+	if c.limit > 0 {
+		room = min(room, c.limit-off)
 	}
-	c.probe = false
 	longest := c.segment
 	if p.features.RxSegment > 0 {
 		longest = max(longest, min(p.features.RxSegment, netif.EthernetSize+65535)-headerSize)
@@ -109,8 +113,11 @@ func (p *Proxy) dataLocked(c *conn, f *netif.Frame, now int64) bool {
 		if !c.ackNow {
 			return false
 		}
+		// A guest whose window has shrunk ignores what lies outside of it, with the acknowledgement.
+		if edge := c.una + uint32(c.window); after(seq, edge) {
+			seq = edge
+		}
 	}
-	c.probed = c.probed || n > c.window-off
 	c.nxt += uint32(n)
 	if fin {
 		c.nxt++
@@ -163,6 +170,10 @@ func (p *Proxy) frame(c *conn, f *netif.Frame, flags header.TCPFlags, seq uint32
 	}
 	c.send.each(off, n, func(piece []byte) { w.Write(piece) })
 	c.ackNow, c.ackAt, c.unacked, c.unackedSegs = false, 0, 0, 0
+	if c.ackRepeats > 0 && n == 0 {
+		c.ackRepeats--
+		p.ackLocked(c)
+	}
 	p.finishLocked(c)
 	return true
 }

@@ -275,8 +275,8 @@ func TestWindowProbe(t *testing.T) {
 		wait := time.Second
 		for range 20 { // for ever
 			advance(wait + 100*time.Millisecond)
-			s := r.expect(ack, "0")
-			if s.seq != r.ack {
+			s := r.expect(ack, "")
+			if s.seq != r.ack-1 {
 				t.Fatalf("probe %v", s)
 			}
 			r.silent()
@@ -287,15 +287,34 @@ func TestWindowProbe(t *testing.T) {
 		r.window = 1000
 		r.send(ack, "")
 		r.take(ackPsh, "0123456789")
-		r.window = 0 // and again, with the probe taken
 		r.send(ack, "")
-		hostWrite(t, fd, "abcdef")
+		advance(time.Hour)
 		r.silent()
+	})
+}
+
+// TestWindowShrinks takes back a window that is in use, as guests do that count the memory of small segments.
+func TestWindowShrinks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, fd := opened(t, 1500, options...)
+		hostWrite(t, fd, "0123456789")
+		r.expect(ackPsh, "0123456789") // and not taken
+		r.window = 0
+		r.send(ackPsh, "data")
+		r.send(ackPsh, "data")
+		if s := r.expect(ack, ""); s.seq != r.ack {
+			t.Errorf("acknowledgement %v outside of the window at %d", s, r.ack)
+		}
 		advance(1100 * time.Millisecond)
-		r.take(ack, "a")
+		if s := r.expect(ack, ""); s.seq != r.ack-1 {
+			t.Errorf("probe %v", s)
+		}
+		r.window = 4 / 4
+		r.send(ack, "")
+		r.take(ack, "0123")
 		r.window = 1000
 		r.send(ack, "")
-		r.take(ackPsh, "bcdef")
+		r.take(ackPsh, "456789")
 	})
 }
 
@@ -405,6 +424,14 @@ func TestDataOutOfOrder(t *testing.T) {
 		r.seq = start + 4
 		at(6, "67") // too early
 		r.expect(ack, "")
+		r.silent()
+		for range 10 {
+			at(6, "67") // and again and again, before there is an answer
+		}
+		for range 1 + duplicateLimit {
+			r.expect(ack, "")
+		}
+		r.silent()
 		at(0, "0123") // again
 		r.expect(ack, "")
 		at(2, "2345") // half of it
