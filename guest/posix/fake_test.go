@@ -145,8 +145,8 @@ func (c *fakeCore) Write(fd int, p []byte) (int, syscall.Errno) {
 func (c *fakeCore) Close(fd int) syscall.Errno {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if fd >= len(c.files) || c.files[fd].kind == kernel.KindNone {
-		return syscall.EBADF
+	if fd >= len(c.files) || c.files[fd].kind == kernel.KindNone || c.files[fd].kind == kernel.KindObject {
+		return syscall.EBADF // an object is closed by package posix only, even if it has come since that looked
 	}
 	c.files[fd] = fakeFile{}
 	return 0
@@ -300,6 +300,9 @@ type caller interface {
 	call(nr uintptr, a ...any) (uintptr, syscall.Errno)
 }
 
+// TestFamily makes a network stack.
+var TestFamily func() Family
+
 // guest calls a System.
 type guest struct {
 	s *System
@@ -309,6 +312,7 @@ type guest struct {
 func newGuest(t testing.TB) *guest {
 	t.Helper()
 	s, c := newTestSystem(nil)
+	s.registerFamily(syscall.AF_INET, TestFamily())
 	g := &guest{s, c}
 	t.Cleanup(g.closeAll)
 	return g
@@ -364,6 +368,9 @@ func (g *guest) gate(nr uintptr, a [6]uintptr) (uintptr, syscall.Errno) {
 	case syscall.SYS_DUP2, syscall.SYS_DUP3:
 		g.c.mu.Lock()
 		defer g.c.mu.Unlock()
+		if k := g.c.files[a[0]].kind; k == kernel.KindNone || k == kernel.KindObject {
+			return ^uintptr(0), syscall.EBADF
+		}
 		for len(g.c.files) <= int(a[1]) {
 			g.c.files = append(g.c.files, fakeFile{})
 		}

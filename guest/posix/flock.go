@@ -127,8 +127,12 @@ func (t *locks) closed(d *description) {
 	}
 }
 
-// ended ends the locks that a description owns.
-func (t *locks) ended(d *description) { t.drop(d, d) }
+// ended ends the locks that a description owns, and the record locks of a call that was still in progress when the
+// descriptor was closed.
+func (t *locks) ended(d *description) {
+	t.drop(d, d)
+	t.drop(d, nil)
+}
 
 func (t *locks) drop(d, owner *description) {
 	n := nodeOf(d.object)

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -9,8 +10,9 @@ import (
 // inetSocket is a socket of a protocol stack that has registered itself (RegisterFamily).
 type inetSocket struct {
 	socketBase
-	sock  Socket
-	stack Family
+	sock       Socket
+	stack      Family
+	connecting atomic.Bool // connect has returned EINPROGRESS
 }
 
 var (
@@ -97,7 +99,15 @@ func (o *inetSocket) connect(a sockaddr) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	return o.sock.Connect(ip)
+	switch errno = o.sock.Connect(ip); errno {
+	case syscall.EINPROGRESS:
+		o.connecting.Store(true)
+	case syscall.EISCONN:
+		if o.connecting.Swap(false) {
+			return 0 // the connection that was in progress has come about
+		}
+	}
+	return errno
 }
 
 func (o *inetSocket) listen(backlog int) syscall.Errno {

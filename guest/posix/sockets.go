@@ -210,6 +210,9 @@ func sysConnect(s *System, a args) (uintptr, syscall.Errno) {
 			continue
 		}
 		if so.ready().now()&(EventOut|EventErr|EventHup) != 0 {
+			if o, ok := so.(*inetSocket); ok {
+				o.connecting.Store(false) // this call has said so
+			}
 			return result(pendingError(so))
 		}
 	}
