@@ -166,7 +166,7 @@ func segment(h []byte, size int64) (*Segment, error) {
 		return nil, fmt.Errorf("%w: a segment lies beyond the end of the file", ErrCorrupt)
 	case offset%page != va%page:
 		return nil, fmt.Errorf("%w: the segment at %#x is misaligned", ErrCorrupt, va)
-	case va < low || va >= high || memSize > high-va-page:
+	case va < low || va >= high || memSize > high-va:
 		return nil, fmt.Errorf("%w: the segment at %#x lies outside of %#x to %#x", ErrCorrupt, va, low, high)
 	case flags&(flagWrite|flagExec) == flagWrite|flagExec:
 		return nil, fmt.Errorf("%w: the segment at %#x is both writable and executable", ErrFormat, va)
