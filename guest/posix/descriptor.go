@@ -153,14 +153,23 @@ func (s *System) restoreLocked(fd int, d *description) {
 func (s *System) close(fd int) syscall.Errno {
 	s.files.mu.Lock()
 	d := s.forgetLocked(fd)
-	if d != nil {
+	mine := d != nil
+	if !mine {
+		// An object's number without an object is left when dup2 from a descriptor of the kernel's fails because that is
+		// closed at the same time (dupTo).
+		kind, _ := s.core.KindOf(fd)
+		mine = kind == kernel.KindObject
+	}
+	if mine {
 		s.core.Detach(fd)
 	}
 	s.files.mu.Unlock()
-	if d == nil {
+	if d != nil {
+		s.dropNumber(d)
+	}
+	if !mine {
 		return toGate
 	}
-	s.dropNumber(d)
 	return 0
 }
 

@@ -1,6 +1,10 @@
 package posix
 
-import "syscall"
+import (
+	"syscall"
+
+	"ukvm.dev/guest/kernel"
+)
 
 // sysClose is close(2).
 func sysClose(s *System, a args) (uintptr, syscall.Errno) { return result(s.close(fdOf(a.a1))) }
@@ -64,20 +68,28 @@ func (s *System) dupTo(from, to uintptr, cloexec bool) (uintptr, syscall.Errno) 
 	if target < 0 {
 		return 0, syscall.EBADF
 	}
-	d, errno := s.get(from)
-	if errno == 0 {
-		return uintptr(target), s.installAt(d, target, cloexec)
+	for {
+		d, errno := s.get(from)
+		if errno == 0 {
+			return uintptr(target), s.installAt(d, target, cloexec)
+		}
+		// The source is package kernel's, which makes the copy; an object of ours at the target goes first, unless the
+		// call is going to fail.
+		s.files.mu.Lock()
+		if slot := s.files.at(fdOf(from)); slot != nil && slot.Load() != nil {
+			s.files.mu.Unlock()
+			continue // it has just been opened
+		}
+		kind, _ := s.core.KindOf(fdOf(from))
+		if kind == kernel.KindNone || kind == kernel.KindObject || uint64(target) >= s.gate.Limit(syscall.RLIMIT_NOFILE).Cur {
+			s.files.mu.Unlock()
+			return 0, syscall.EBADF
+		}
+		old := s.forgetLocked(target)
+		s.files.mu.Unlock()
+		if old != nil {
+			s.dropNumber(old)
+		}
+		return 0, toGate
 	}
-	// The source is package kernel's, which makes the copy; an object of ours at the target goes first, unless the
-	// call is going to fail.
-	if kind, _ := s.core.KindOf(fdOf(from)); kind == 0 || uint64(target) >= s.gate.Limit(syscall.RLIMIT_NOFILE).Cur {
-		return 0, syscall.EBADF
-	}
-	s.files.mu.Lock()
-	old := s.forgetLocked(target)
-	s.files.mu.Unlock()
-	if old != nil {
-		s.dropNumber(old)
-	}
-	return 0, toGate
 }
