@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/wire"
 )
 
 // Faults says what a link does to frames. Probabilities are between 0 and 1; times are nanoseconds. The zero value is a
@@ -11,7 +12,7 @@ import (
 type Faults struct {
 	Loss      float64
 	Duplicate float64
-	Corrupt   float64 // one bit is changed
+	Corrupt   float64 // one bit is changed, but not of ARP, which relies on Ethernet's check sequence
 	Reorder   float64 // the frame takes Late longer
 	Late      int64
 	Delay     int64
@@ -99,7 +100,7 @@ func (e *End) Send(frame []byte) {
 		at = max(at, e.last)
 		e.last = at
 	}
-	if r.Float64() < f.Corrupt {
+	if r.Float64() < f.Corrupt && frame[13] != byte(wire.TypeARP&0xff) {
 		frame = append([]byte(nil), frame...)
 		frame[r.IntN(len(frame))] ^= 1 << r.IntN(8)
 	}

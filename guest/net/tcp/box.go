@@ -144,16 +144,19 @@ func (c *Conn) block() {
 	}
 }
 
-// flush sends what the connection owes: data first, since it carries the ACK.
+// flush sends what the connection owes, data first, since it carries the ACK, and tells the holder what is new.
 func (c *Conn) flush() {
-	if c.state == Closed || c.state == TimeWait {
-		return
-	}
 	if c.state.transmits() {
 		c.output()
 	}
-	if c.ackNow && c.state != Closed {
+	if c.ackNow {
 		c.sendAck()
+	}
+	if raised := c.raised; raised != 0 {
+		c.raised = 0
+		if c.Upcall != nil {
+			c.Upcall(raised)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func DefaultOptions() Options {
 // its holder until Close or Abort; after that it lives on by itself until the closing handshake is over.
 type Conn struct {
 	Options Options
-	Upcall  func(raised ready.Events) // something happened; must not call the connection
+	Upcall  func(raised ready.Events) // from Flush: something has happened; must not call the connection
 
 	box      *Box
 	flow     flow
@@ -92,8 +92,9 @@ type Conn struct {
 		recent seq    // TS.Recent
 		at     int64  // when recent was taken
 	}
-	ackNow      bool // an ACK is due with the next flush
-	quick       int  // how many more segments are acknowledged at once
+	ackNow      bool         // an ACK is due with the next flush
+	raised      ready.Events // for Upcall, with the next flush
+	quick       int          // how many more segments are acknowledged at once
 	challengeAt int64
 
 	rtt rtt
@@ -121,10 +122,11 @@ func (b *Box) New() *Conn {
 // State returns the connection's state.
 func (c *Conn) State() State { return c.state }
 
-// upcall tells the holder.
+// upcall tells the holder, with the next flush: once for all that a batch of segments brings.
 func (c *Conn) upcall(raised ready.Events) {
 	if c.Upcall != nil {
-		c.Upcall(raised)
+		c.raised |= raised
+		c.touch()
 	}
 }
 
