@@ -16,16 +16,18 @@ const kickSignal = unix.SIGURG
 // Bind prepares the calling thread to run the vCPU. The caller has locked its goroutine to the thread, and Kick reaches
 // it from now on.
 func (v *VCPU) Bind() error {
-	v.tid = unix.Gettid()
-	return v.kick.open(v.tid)
+	tid := unix.Gettid()
+	v.tid.Store(int32(tid))
+	return v.kick.open(tid)
 }
 
-// Kick makes the current or the next Run return ErrInterrupted. It may be called by any goroutine after Bind and before
+// Kick makes the current or the next Run return ErrInterrupted. It may be called by any goroutine at any time before
 // Close.
 func (v *VCPU) Kick() {
 	v.requestExit()
-	// An error means that the thread is gone, and with it what was to be interrupted.
-	_ = unix.Tgkill(unix.Getpid(), v.tid, kickSignal)
+	// An error means that the thread is not there yet, and will find the request, or is gone, and with it what was to be
+	// interrupted.
+	_ = unix.Tgkill(unix.Getpid(), int(v.tid.Load()), kickSignal)
 }
 
 // KickAt makes Run return ErrInterrupted at or soon after a time of CLOCK_MONOTONIC in ns; 0 means never. An earlier time that was
@@ -65,10 +67,13 @@ func (k *kickTimer) open(tid int) error {
 
 // at arms the timer for ns, unless it fires earlier already.
 func (k *kickTimer) at(ns int64) {
-	if ns == 0 || k.armed != 0 && k.armed <= ns {
+	if ns == 0 {
 		return
 	}
-	k.set(ns, kickAgain)
+	ns = max(ns, 1) // guests say when: a time before the clock's beginning is as good as any in the past
+	if k.armed == 0 || ns < k.armed {
+		k.set(ns, kickAgain)
+	}
 }
 
 // fired notes that Run was interrupted: if it was by the timer, it is stopped.

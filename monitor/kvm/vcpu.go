@@ -3,6 +3,7 @@ package kvm
 import (
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
 	"golang.org/x/sys/unix"
@@ -26,8 +27,8 @@ type VCPU struct {
 	file  *os.File
 	rawFD uintptr
 	run   *runArea
-	mem   []byte // the mapping run lies in
-	tid   int    // thread that runs it, once Bind was called
+	mem   []byte       // the mapping run lies in
+	tid   atomic.Int32 // thread that runs it, once Bind was called
 	kick  kickTimer
 }
 

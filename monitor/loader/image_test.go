@@ -124,6 +124,7 @@ var broken = []struct {
 	{"entry in zeroes", set64(atEntry, uint64(kvmtest.DataVA)+page), ErrCorrupt, "in no segment"},
 	{"entry in the monitor", set64(atEntry, uint64(hypercall.MonitorBase)), ErrCorrupt, "in no segment"},
 	{"entry without room for a header", set64(atEntry, uint64(kvmtest.TextVA)+16), ErrNoHeader, ""},
+	{"header across the end of its segment", set64(header(text, phFileSize), hypercall.HeaderSize-1), ErrNoHeader, ""},
 	{"no header", set64(kvmtest.HeaderOffset+hypercall.HeaderMagicOffset, 0), ErrNoHeader, ""},
 	{"older version", set32(kvmtest.HeaderOffset+hypercall.HeaderVersionOffset, hypercall.Version-1), ErrVersion, "its interface version is 0, this ukvm's is 1"},
 	{"newer version", set32(kvmtest.HeaderOffset+hypercall.HeaderVersionOffset, 1<<31), ErrVersion, "2147483648"},
