@@ -1,0 +1,120 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"ukvm.dev/internal/archive"
+	"ukvm.dev/internal/cli"
+	"ukvm.dev/monitor"
+)
+
+// guestFlags are the flags of every command that starts guests.
+type guestFlags struct {
+	memory            string
+	env, envFiles     []string
+	copies            []string
+	nets, dns         []string
+	hostLoopback      bool
+	trace, stats, raw bool // raw: --json
+	quiet             bool
+}
+
+func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
+	fs.StringVarP(&g.memory, "memory", "m", memory, "`SIZE` of the guest's memory, a hard limit: 64M, 1G")
+	fs.StringArrayVarP(&g.env, "env", "e", nil, "set `NAME=VALUE` in the environment; NAME alone copies the host's value")
+	fs.StringArrayVar(&g.envFiles, "env-file", nil, "settings from `FILE`, one NAME=VALUE a line")
+	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
+	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN][,dhcp], none (default "+net+")")
+	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
+	fs.BoolVar(&g.hostLoopback, "host-loopback", false, "let the guest reach the host's loopback as host.ukvm.internal")
+	fs.BoolVar(&g.stats, "stats", false, "report counters to standard error at the end")
+	fs.BoolVarP(&g.quiet, "quiet", "q", false, "say nothing about progress")
+}
+
+// registerTrace is for the flags that go test has too, and with another meaning.
+func (g *guestFlags) registerTrace(fs *pflag.FlagSet) {
+	fs.BoolVar(&g.trace, "trace", false, "report exits and calls to standard error")
+	fs.BoolVar(&g.raw, "json", false, "write --trace and --stats as JSON")
+}
+
+// words are flags that give the same, wherever they are read: file names are absolute.
+func (g *guestFlags) words() ([]string, error) {
+	words := []string{"-m", g.memory}
+	repeat := func(flag string, values []string) {
+		for _, v := range values {
+			words = append(words, flag, v)
+		}
+	}
+	repeat("-e", g.env)
+	repeat("--net", g.nets)
+	repeat("--dns", g.dns)
+	for _, file := range g.envFiles {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, "--env-file", path)
+	}
+	for _, spec := range g.copies {
+		i := max(strings.LastIndexByte(spec, ':'), 0)
+		path, err := filepath.Abs(spec[:i])
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, "--copy", path+spec[i:])
+	}
+	for _, b := range []struct {
+		flag string
+		set  bool
+	}{
+		{"--host-loopback", g.hostLoopback}, {"--stats", g.stats}, {"-q", g.quiet},
+	} {
+		if b.set {
+			words = append(words, b.flag)
+		}
+	}
+	return words, nil
+}
+
+// memorySize is -m in bytes.
+func (g *guestFlags) memorySize() (uint64, error) {
+	n, err := cli.ParseSize(g.memory)
+	if err != nil {
+		return 0, cli.Errorf(cli.CodeFailed, "-m %w", err)
+	}
+	if n < monitor.MinMemory {
+		return 0, cli.Errorf(cli.CodeFailed, "-m %s is too small: a Go program needs at least %s", g.memory, cli.FormatSize(monitor.MinMemory))
+	}
+	return n, nil
+}
+
+// config makes of the flags what they say of a guest, checked before anything is built or opened. Files are added to
+// files, to be packed later.
+func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest, error) {
+	memory, err := g.memorySize()
+	if err != nil {
+		return nil, err
+	}
+	env, err := cli.Environ(g.env, g.envFiles, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	words.Nets, words.DNS, words.HostLoopback = g.nets, g.dns, g.hostLoopback
+	networks, err := words.Parse()
+	if err != nil {
+		return nil, err
+	}
+	if err := cli.Copies(files, g.copies); err != nil {
+		return nil, err
+	}
+	return &guest{
+		flags:    g,
+		config:   monitor.Config{Memory: memory, Env: env},
+		networks: networks,
+		files:    files,
+	}, nil
+}

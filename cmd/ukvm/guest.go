@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"ukvm.dev/internal/archive"
+	"ukvm.dev/internal/cli"
+	"ukvm.dev/monitor"
+)
+
+// guest is a guest to be run.
+type guest struct {
+	flags    *guestFlags
+	config   monitor.Config // all but what comes from the rest
+	networks []cli.Network
+	files    *archive.Builder
+	stop     time.Duration // --stop-timeout
+}
+
+// runGuest runs a guest to its end. Signals go to it as long as it runs. The process is about to end too, so what the guest
+// held is left to the kernel, which is faster by a millisecond than to close everything before.
+func (a *app) runGuest(ctx context.Context, signals *cli.Signals, g *guest) error {
+	begin := time.Now()
+	c := g.config
+	c.Stdout, c.Stderr = a.stdout, a.stderr
+	c.Log = cli.NewLogger(a.stderr, g.flags.raw, false)
+	if g.flags.trace {
+		c.Trace = cli.NewLogger(a.stderr, g.flags.raw, true)
+	}
+	if err := a.pack(g, &c); err != nil {
+		return err
+	}
+	links, err := cli.Open(g.networks)
+	if err != nil {
+		return err
+	}
+	c.NICs = links.NICs
+	vm, err := monitor.New(c)
+	if err != nil {
+		return err
+	}
+	a.announce(g, links)
+
+	ready := time.Now()
+	signals.Attach(vm, g.stop)
+	err = vm.Run(ctx)
+	signals.Detach()
+	if g.flags.stats {
+		s := newStats(vm.Stats(), links, c.Memory)
+		s.Setup, s.Run = seconds(ready.Sub(begin)), seconds(time.Since(ready))
+		s.write(a.stderr, g.flags.raw)
+	}
+	return err
+}
+
+// pack puts the files into c.
+func (a *app) pack(g *guest, c *monitor.Config) error {
+	if g.files.Empty() {
+		return nil
+	}
+	info, err := os.Stat(c.Image)
+	if err != nil {
+		return err
+	}
+	if !g.flags.quiet {
+		for _, name := range g.files.LeftOut() {
+			a.say("%s is not copied: it is neither a file, a directory nor a link", name)
+		}
+	}
+	c.Files, err = cli.Pack(g.files, info.Size(), c.Memory)
+	return err
+}
+
+// announce says which ports were chosen.
+func (a *app) announce(g *guest, links *cli.Links) {
+	if g.flags.quiet {
+		return
+	}
+	for _, n := range g.networks {
+		if n.User == nil {
+			continue
+		}
+		for i, p := range n.User.Publish {
+			if p.Host == 0 && i < len(links.Published) {
+				a.say("port %d of the guest is port %d here (-p %v)", p.Guest, links.Published[i].Host, p)
+			}
+		}
+	}
+}
+
+// seconds is a duration as programs read it.
+type seconds time.Duration
+
+// MarshalJSON writes seconds.
+func (s seconds) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "%.6f", time.Duration(s).Seconds()), nil
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"ukvm.dev/internal/cli"
+	"ukvm.dev/monitor"
+	"ukvm.dev/netif"
+)
+
+// stats are the counters of --stats.
+type stats struct {
+	Setup    seconds `json:"setup_seconds"` // from the command line to a VM that is ready
+	Run      seconds `json:"run_seconds"`
+	Memory   uint64  `json:"memory_bytes"`
+	Resident uint64  `json:"resident_bytes"`
+	Exits    uint64  `json:"exits"`
+	Calls    uint64  `json:"calls"`
+	Faults   uint64  `json:"faults"`
+	Polls    uint64  `json:"polls"`
+	Upcalls  uint64  `json:"upcalls"`
+	Networks []card  `json:"networks"`
+}
+
+// card are the counters of a network card, seen from the guest.
+type card struct {
+	Name            string `json:"name"`
+	TransmitFrames  uint64 `json:"transmit_frames"`
+	TransmitBytes   uint64 `json:"transmit_bytes"`
+	TransmitDropped uint64 `json:"transmit_dropped"`
+	ReceiveFrames   uint64 `json:"receive_frames"`
+	ReceiveBytes    uint64 `json:"receive_bytes"`
+	ReceiveDropped  uint64 `json:"receive_dropped"`
+}
+
+func newStats(v monitor.Stats, links *cli.Links, memory uint64) *stats {
+	s := &stats{
+		Memory: memory, Resident: v.Resident, Exits: v.Exits, Calls: v.Calls, Faults: v.Faults, Polls: v.Polls, Upcalls: v.Upcalls,
+		Networks: []card{},
+	}
+	for _, n := range links.NICs {
+		counter, ok := n.Link.(netif.Counter)
+		if !ok {
+			continue
+		}
+		c := counter.Counters()
+		s.Networks = append(s.Networks, card{
+			Name:           n.Name,
+			TransmitFrames: c.TxFrames, TransmitBytes: c.TxBytes, TransmitDropped: c.TxDropped,
+			ReceiveFrames: c.RxFrames, ReceiveBytes: c.RxBytes, ReceiveDropped: c.RxDropped,
+		})
+	}
+	return s
+}
+
+// write writes the counters, as a JSON object or as lines.
+func (s *stats) write(w io.Writer, raw bool) {
+	if raw {
+		b, err := json.Marshal(s)
+		if err == nil {
+			fmt.Fprintf(w, "%s\n", b)
+		}
+		return
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "ukvm: %-8s  "+format+"\n", append([]any{name}, args...)...)
+	}
+	line("time", "%v to set up, %v to run", round(s.Setup), round(s.Run))
+	line("memory", "%d KiB used of %s", s.Resident>>10, cli.FormatSize(s.Memory))
+	line("exits", "%d: %d calls (%d to sleep), %d page faults that brought memory", s.Exits, s.Calls, s.Polls, s.Faults)
+	line("upcalls", "%d", s.Upcalls)
+	for _, c := range s.Networks {
+		line(c.Name, "%d frames (%d bytes) out, %d frames (%d bytes) in, %d and %d dropped", c.TransmitFrames, c.TransmitBytes,
+			c.ReceiveFrames, c.ReceiveBytes, c.TransmitDropped, c.ReceiveDropped)
+	}
+}
+
+func round(s seconds) time.Duration { return time.Duration(s).Round(10 * time.Microsecond) }

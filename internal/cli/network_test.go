@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ukvm.dev/netif/tap"
+	"ukvm.dev/netif/user"
+)
+
+func TestNetWords(t *testing.T) {
+	dns := netip.MustParseAddrPort
+	for _, c := range []struct {
+		name  string
+		words NetWords
+		want  []Network
+	}{
+		{"default", NetWords{}, []Network{{User: &user.Config{}}}},
+		{"none", NetWords{Nets: []string{"none"}}, nil},
+		{"options", NetWords{Nets: []string{"user,subnet=192.168.7.0/24,mtu=1500,mac=02:00:00:00:00:01"}}, []Network{{User: &user.Config{
+			Subnet: netip.MustParsePrefix("192.168.7.0/24"), MTU: 1500, MAC: [6]byte{2, 0, 0, 0, 0, 1}}}}},
+		{"both", NetWords{Nets: []string{"tap=t0,dhcp", "user"}, Publish: []string{"8080:80", "53:53/udp"}, HostLoopback: true},
+			[]Network{{TAP: &tap.Config{Name: "t0", DHCP: true}}, {User: &user.Config{HostLoopback: true, Publish: []user.Publish{
+				{Network: "tcp", Host: 8080, Guest: 80}, {Network: "udp", Host: 53, Guest: 53}}}}}},
+		{"dns", NetWords{Nets: []string{"user"}, DNS: []string{"9.9.9.9,[2620:fe::fe]:5353", "1.1.1.1:53"}},
+			[]Network{{User: &user.Config{DNS: []netip.AddrPort{dns("9.9.9.9:53"), dns("[2620:fe::fe]:5353"), dns("1.1.1.1:53")}}}}},
+		{"dns of tap", NetWords{Nets: []string{"tap=t0"}, DNS: []string{"9.9.9.9"}},
+			[]Network{{TAP: &tap.Config{Name: "t0", DNS: []netip.Addr{netip.MustParseAddr("9.9.9.9")}}}}},
+	} {
+		c.words.Default = "user"
+		got, err := c.words.Parse()
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if describe(got) != describe(c.want) {
+			t.Errorf("%s: %s, want %s", c.name, describe(got), describe(c.want))
+		}
+	}
+}
+
+// describe writes networks out, pointers followed.
+func describe(networks []Network) string {
+	var b strings.Builder
+	for _, n := range networks {
+		switch {
+		case n.User != nil:
+			u := n.User
+			b.WriteString(strings.Join([]string{"user", u.Subnet.String(), net.HardwareAddr(u.MAC[:]).String()}, " "))
+			for _, p := range u.Publish {
+				b.WriteString(" " + p.String())
+			}
+			for _, d := range u.DNS {
+				b.WriteString(" " + d.String())
+			}
+			if u.HostLoopback {
+				b.WriteString(" loopback")
+			}
+		case n.TAP != nil:
+			b.WriteString("tap " + n.TAP.Name)
+			if n.TAP.DHCP {
+				b.WriteString(" dhcp")
+			}
+			for _, d := range n.TAP.DNS {
+				b.WriteString(" " + d.String())
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func TestNetWordsErrors(t *testing.T) {
+	for _, c := range []struct {
+		words NetWords
+		want  string
+	}{
+		{NetWords{Nets: []string{"bridge"}}, "write user, tap=NAME or none"},
+		{NetWords{Nets: []string{"none", "user"}}, "stands alone"},
+		{NetWords{Nets: []string{"none,x"}}, "stands alone"},
+		{NetWords{Nets: []string{"user", "user"}}, "given twice"},
+		{NetWords{Nets: []string{"user=x"}}, "takes no value"},
+		{NetWords{Nets: []string{"user,frob=1"}}, "want subnet, mac or mtu"},
+		{NetWords{Nets: []string{"user,mtu=big"}}, "not a number"},
+		{NetWords{Nets: []string{"user,subnet=10.0.0.0"}}, "not of the form"},
+		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
+		{NetWords{Nets: []string{"tap="}}, "name is missing"},
+		{NetWords{Nets: []string{"none"}, Publish: []string{"80:80"}}, "add --net user"},
+		{NetWords{Nets: []string{"tap=t0"}, Publish: []string{"80:80"}}, "add --net user"},
+		{NetWords{Nets: []string{"tap=t0"}, HostLoopback: true}, "add --net user"},
+		{NetWords{Nets: []string{"none"}, DNS: []string{"9.9.9.9"}}, "leave out --net none"},
+		{NetWords{Nets: []string{"tap=t0"}, DNS: []string{"9.9.9.9:99"}}, "on port 53"},
+		{NetWords{DNS: []string{"dns.example"}}, "not an address"},
+		{NetWords{Publish: []string{"8080"}}, "write -p 8080:8080"},
+	} {
+		c.words.Default = "user"
+		if got, err := c.words.Parse(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, %v, want %q", c.words, got, err, c.want)
+		}
+	}
+}
+
+func TestOpen(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	port := taken.Addr().(*net.TCPAddr).AddrPort().Port()
+	loopback := netip.MustParseAddr("127.0.0.1")
+
+	_, err = Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Host: port, Guest: 80}}}}})
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("error for a port in use is %v", err)
+	}
+	l, err := Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Guest: 80}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if len(l.NICs) != 1 || len(l.Published) != 1 || l.Published[0].Host == 0 || !l.NICs[0].Config.Addr.IsValid() {
+		t.Errorf("links are %+v", l)
+	}
+}
