@@ -15,6 +15,9 @@ import (
 // time, and at most one Receive or Arm. The memory behind Frame.Data is the caller's: it is not kept after the call
 // returns. It may be guest memory that changes while it is read, so an implementation that looks at a frame looks at a
 // copy of its own.
+//
+// A link may do all its work inside these calls, on the caller's thread: whoever has one watches FD, and calls Receive,
+// also while the guest is busy.
 type Link interface {
 	// Send transmits frames in order and returns how many it is done with. It never blocks. Frames the link has no
 	// room for, or that are no frames, are dropped and counted, as Ethernet does; n < len(frames) only with an error,

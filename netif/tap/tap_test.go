@@ -365,3 +365,28 @@ func TestThreadsComeHome(t *testing.T) {
 		}
 	}
 }
+
+func TestUnprivileged(t *testing.T) {
+	netiftest.Unprivileged(t, "^TestPermission$")
+}
+
+func TestPermission(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("everything is permitted to root")
+	}
+	l, err := tap.New(tap.Config{Name: "ukvmtest0"})
+	if err == nil {
+		l.Close()
+		t.Fatal("a device was made without privileges")
+	}
+	switch err.Error() {
+	case "open /dev/net/tun: not permitted: run as root, or use the user-mode network (--net user): permission denied":
+	case "make tap ukvmtest0: needs CAP_NET_ADMIN: run as root, have root make it (ip tuntap add ukvmtest0 mode tap user NAME), or use --net user: operation not permitted":
+	case "open /dev/net/tun: it is missing: load the module (modprobe tun), or pass the device into the container: no such file or directory":
+	default:
+		t.Errorf("error %q", err)
+	}
+	if _, err := tap.New(tap.Config{Name: "ukvmtest0", NetNS: "/proc/1/ns/net"}); err == nil {
+		t.Error("a device was made in another's namespace")
+	}
+}

@@ -143,3 +143,15 @@ func requests(b *testing.B, conns int, dial func() (net.Conn, error)) {
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 }
+
+// BenchmarkNew makes and closes a link with one published port.
+func BenchmarkNew(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		l, err := user.New(user.Config{Publish: []user.Publish{{Guest: 80}}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Close()
+	}
+}

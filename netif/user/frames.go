@@ -114,22 +114,23 @@ func (l *Link) inputIPv4(packet *buffer.View) {
 	pkt.DecRef()
 }
 
-// Receive gives the guest what is queued for it, then what the host's sockets have. Frames have the router's address as
-// source.
+// Receive gives the guest what the host's sockets have and what is queued for it, half of the frames each if there is
+// enough. Frames have the router's address as source.
 func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return 0, netif.ErrClosed
 	}
-	n := l.receiveQueued(frames)
+	n := l.receiveQueued(frames[:(len(frames)+1)/2])
 	proxied := frames[n:]
 	proxied = proxied[:l.proxy.Output(proxied)]
 	for i := range proxied {
 		l.rxFrames.Add(1)
 		l.rxBytes.Add(uint64(proxied[i].Len))
 	}
-	return n + len(proxied), nil
+	n += len(proxied)
+	return n + l.receiveQueued(frames[n:]), nil
 }
 
 // receiveQueued takes packets of netstack and others that are made here.

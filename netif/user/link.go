@@ -183,8 +183,7 @@ func (l *Link) Published() []Publish { return append([]Publish(nil), l.published
 // Arm prepares for sleeping.
 func (l *Link) Arm() bool { return l.proxy.Ready(l.out.arm) }
 
-// FD is an epoll descriptor with the sockets of published ports and of TCP connections in it. Their data moves only in
-// Receive, so it should be watched also while the guest is busy.
+// FD is an epoll descriptor with the sockets of published ports and of TCP connections in it, whose data moves in Receive.
 func (l *Link) FD() int { return l.proxy.FD() }
 
 // Features are all that netstack can do: it does not look at checksums that the guest leaves out, and a segment may be

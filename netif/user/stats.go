@@ -58,6 +58,6 @@ func (l *Link) Stats() Stats {
 func (l *Link) Counters() netif.Counters {
 	return netif.Counters{
 		TxFrames: l.txFrames.Load(), TxBytes: l.txBytes.Load(), TxDropped: l.txDropped.Load(),
-		RxFrames: l.rxFrames.Load(), RxBytes: l.rxBytes.Load(), RxDropped: l.rxDropped.Load() + l.out.drops(),
+		RxFrames: l.rxFrames.Load(), RxBytes: l.rxBytes.Load(), RxDropped: l.rxDropped.Load() + l.out.drops() + l.proxy.Lost(),
 	}
 }

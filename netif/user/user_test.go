@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -316,3 +318,22 @@ func TestCloseWithEverythingOpen(t *testing.T) {
 
 // refuseAll is a Config.Dial for tests that must not reach anything.
 func refuseAll(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+
+func TestUnprivileged(t *testing.T) {
+	netiftest.Unprivileged(t, "^(TestConformance|TestStream|TestRefusedByGuest|TestUDPPublished|TestDNS|TestPrivilegedPort)$")
+}
+
+func TestPrivilegedPort(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may bind any port")
+	}
+	first, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+	if err != nil || strings.TrimSpace(string(first)) != "1024" {
+		t.Skip("this host lets everybody bind low ports")
+	}
+	_, err = user.New(user.Config{Publish: []user.Publish{{Host: 80, Guest: 80}}})
+	const want = "publish 80:80: tcp port 80 is not permitted: choose one above 1023, or run as root: permission denied"
+	if err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}

@@ -16,7 +16,7 @@ const (
 type pieces struct{ small, large [][]byte }
 
 // keepPieces is how many unused pieces of a size are kept.
-const keepPieces = 64
+const keepPieces = 16
 
 // get returns an empty piece with room for n bytes, or as many as a large one has.
 func (p *pieces) get(n int) []byte {
@@ -52,17 +52,31 @@ type buffer struct {
 
 // append copies b to the end.
 func (b *buffer) append(p *pieces, data []byte) {
-	b.size += len(data)
 	for len(data) > 0 {
-		if last := len(b.list) - 1; last >= b.head && len(b.list[last]) < cap(b.list[last]) {
-			tail := b.list[last]
-			n := copy(tail[len(tail):cap(tail)], data)
-			b.list[last] = tail[:len(tail)+n]
-			data = data[n:]
+		n := copy(b.tail(), data)
+		if n == 0 {
+			b.list = append(b.list, p.get(len(data)))
 			continue
 		}
-		b.list = append(b.list, p.get(len(data)))
+		b.grow(n)
+		data = data[n:]
 	}
+}
+
+// tail is the room behind the end in the last piece. What is written to it is added with grow.
+func (b *buffer) tail() []byte {
+	if len(b.list) == b.head {
+		return nil
+	}
+	last := b.list[len(b.list)-1]
+	return last[len(last):cap(last)]
+}
+
+// grow adds n bytes of tail.
+func (b *buffer) grow(n int) {
+	last := &b.list[len(b.list)-1]
+	*last = (*last)[:len(*last)+n]
+	b.size += n
 }
 
 // appendPiece makes a piece from get, with its content, the end.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -278,4 +280,26 @@ func resetSocket(t testing.TB, fd int) {
 	if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// options of a SYN: segment size 1000, window scale 2.
+var options = []byte{2, 4, 1000 >> 8, 1000 & 0xff, 1, 3, 3, 2}
+
+// advance lets the clock of the bubble run.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+func text(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%d ", i)
+	}
+	return b.String()[:n]
 }

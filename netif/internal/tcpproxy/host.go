@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,31 +19,6 @@ type slot struct {
 	generation int32
 	conn       *conn
 	listener   *listener
-}
-
-// listener is a published port.
-type listener struct {
-	fd     int
-	port   uint16 // of the guest
-	slot   int32
-	paused bool // accept failed for want of resources
-}
-
-// acceptRetry is the pause after that.
-const acceptRetry = 50 * time.Millisecond
-
-// Listen connects to a port of the guest for each client of the listening socket fd, which it takes over.
-func (p *Proxy) Listen(fd int, port uint16) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	l := &listener{fd: fd, port: port}
-	var err error
-	// Level-triggered: what is not accepted now is reported again.
-	l.slot, err = p.watchLocked(fd, unix.EPOLLIN, slot{listener: l})
-	if err != nil {
-		unix.Close(fd)
-	}
-	return err
 }
 
 // watchLocked gives fd a slot.
@@ -173,100 +146,6 @@ func (p *Proxy) eventLocked(c *conn, events uint32) {
 	}
 }
 
-// acceptLocked takes the clients that wait.
-func (p *Proxy) acceptLocked(l *listener) {
-	for {
-		fd, addr, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-		switch {
-		case err == nil:
-			p.clientLocked(fd, addr, l.port)
-		case errors.Is(err, unix.EAGAIN):
-			return
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
-		default: // no descriptors or memory left
-			p.config.Table.Lost()
-			l.paused = true
-			unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, l.fd, nil)
-			now := p.now()
-			p.scheduleLocked(now+int64(acceptRetry), now)
-			return
-		}
-	}
-}
-
-// resumeListenersLocked watches those again that were paused; it reports whether one still is.
-func (p *Proxy) resumeListenersLocked() (paused bool) {
-	for i := range p.slots {
-		l := p.slots[i].listener
-		if l == nil || !l.paused {
-			continue
-		}
-		event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: l.slot, Pad: p.slots[i].generation}
-		l.paused = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, l.fd, &event) != nil
-		paused = paused || l.paused
-	}
-	return paused
-}
-
-// clientLocked begins a connection with the guest for a client.
-func (p *Proxy) clientLocked(fd int, addr unix.Sockaddr, port uint16) {
-	c := &conn{state: connecting, fd: -1, slot: noSlot}
-	key, ok := p.keyLocked(p.config.SeenAs(addrPort(addr)), port)
-	if ok && p.config.Table.Begin() != Granted {
-		ok = false
-	} else if !ok {
-		p.config.Table.Refuse()
-	}
-	if !ok {
-		c.fd = fd
-		p.resetHostLocked(c)
-		return
-	}
-	tune(fd)
-	c.key = key
-	if !p.attachLocked(c, fd) {
-		p.config.Table.Fail()
-		return
-	}
-	p.startLocked(c)
-	p.sequenceLocked(c)
-	p.readyLocked(c)
-}
-
-// keyLocked finds a name for a connection with a port of the guest; peer's port is only a wish.
-func (p *Proxy) keyLocked(peer netip.AddrPort, port uint16) (connKey, bool) {
-	const tries = 1000
-	for range tries {
-		if peer.Port() >= FirstPort {
-			key := connKey{addr: peer.Addr().As4(), port: peer.Port(), guest: port}
-			if _, taken := p.conns[key]; !taken {
-				return key, true
-			}
-		}
-		peer = netip.AddrPortFrom(peer.Addr(), randomPort())
-	}
-	return connKey{}, false
-}
-
-// tune sets what package net sets on its connections.
-func tune(fd int) {
-	const keepAlive = 15 // seconds
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAlive)
-	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAlive)
-}
-
-func addrPort(addr unix.Sockaddr) netip.AddrPort {
-	switch a := addr.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port))
-	}
-	return netip.AddrPort{}
-}
-
 // readLocked takes what the socket has into the buffer towards the guest, as far as the guest has room for it.
 func (p *Proxy) readLocked(c *conn) {
 	for c.readable && !c.hostEnded && c.fd >= 0 {
@@ -275,29 +154,9 @@ func (p *Proxy) readLocked(c *conn) {
 		if room <= 0 || c.unsent() >= largePiece {
 			return
 		}
-		// A connection that moves much reads into pieces of its own, others by way of the scratch buffer.
-		into := p.scratch[:min(room, len(p.scratch))]
-		var piece []byte
-		if c.lastRead >= ackBytes {
-			piece = p.memory.get(largePiece)
-			into = piece[:min(room, largePiece)]
-		}
-		n, err := unix.Read(c.fd, into)
-		if n > 0 {
-			c.lastRead = n
-			if piece != nil {
-				c.send.appendPiece(piece[:n])
-			} else {
-				c.send.append(&p.memory, into[:n])
-			}
-			// A short read has emptied the socket, and an event tells of more; but the one of its end has come already.
-			c.readable = n == len(into) || c.hungUp
-			continue
-		}
-		if piece != nil {
-			p.memory.put(piece)
-		}
+		n, err := p.readPieceLocked(c, room)
 		switch {
+		case n > 0:
 		case err == nil:
 			c.hostEnded = true
 			c.readable = false
@@ -308,6 +167,39 @@ func (p *Proxy) readLocked(c *conn) {
 			p.abortLocked(c)
 		}
 	}
+}
+
+// readPieceLocked reads once, at most room bytes: into the last piece if that has room that is worth it, into a new one if
+// the connection moves much, and else by way of the scratch buffer. So pieces are mostly full, whatever comes.
+func (p *Proxy) readPieceLocked(c *conn, room int) (n int, err error) {
+	into, piece := c.send.tail(), []byte(nil)
+	direct := len(into) >= min(room, ackBytes)
+	if !direct {
+		into = p.scratch[:]
+		if c.lastRead >= ackBytes && room >= largePiece/2 {
+			piece = p.memory.get(largePiece)
+			into = piece[:cap(piece)]
+		}
+	}
+	into = into[:min(room, len(into))]
+	n, err = unix.Read(c.fd, into)
+	switch {
+	case n <= 0:
+		if piece != nil {
+			p.memory.put(piece)
+		}
+		return 0, err
+	case direct:
+		c.send.grow(n)
+	case piece != nil:
+		c.send.appendPiece(into[:n])
+	default:
+		c.send.append(&p.memory, into[:n])
+	}
+	c.lastRead = n
+	// A short read has emptied the socket, and an event tells of more; but the one of its end may have come already.
+	c.readable = n == len(into) || c.hungUp
+	return n, nil
 }
 
 // gather is payload of one connection that lies in frames of the guest.

@@ -57,7 +57,7 @@ func (p *Proxy) Input(s *Segment) bool {
 func (p *Proxy) Open(s *Segment, target netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.crowdedLocked() {
 		return
 	}
 	c := &conn{key: s.key(), state: dialing, byGuest: true, fd: -1, slot: noSlot}
@@ -74,6 +74,11 @@ func (p *Proxy) Open(s *Segment, target netip.AddrPort) {
 		p.config.Go(func() { p.dial(c, target) })
 	}
 	p.startLocked(c)
+}
+
+// crowdedLocked reports whether more connections than have places wait to tell the guest of their end.
+func (p *Proxy) crowdedLocked() bool {
+	return int64(len(p.conns)) >= p.config.Table.Max+p.config.Table.MaxPending
 }
 
 // dial makes the host's side of c.

@@ -166,6 +166,7 @@ func (p *Proxy) frame(c *conn, f *netif.Frame, flags header.TCPFlags, seq uint32
 	f.Len = size + n
 	w := f.Writer()
 	if w.Write(b) < len(b) {
+		p.lost++
 		return false
 	}
 	c.send.each(off, n, func(piece []byte) { w.Write(piece) })

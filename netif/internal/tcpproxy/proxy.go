@@ -85,7 +85,8 @@ type Proxy struct {
 	freeSlots []int32 // numbers
 	ready     fifo    // connections that have something for the guest
 	timer     *time.Timer
-	nextTick  int64 // when it fires; 0: it is not set
+	nextTick  int64  // when it fires; 0: it is not set
+	lost      uint64 // frames that did not fit
 	gather    gather
 	memory    pieces
 	events    [64]unix.EpollEvent
@@ -121,6 +122,13 @@ func (p *Proxy) SetFeatures(f netif.Features) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.features = f
+}
+
+// Lost is how many frames for the guest had no room.
+func (p *Proxy) Lost() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
 }
 
 // Ready reports whether Output has something for the guest at once, and if not calls arm, before anything can change.
