@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 
 	"ukvm.dev/hypercall"
@@ -106,6 +107,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("%w: %q contains a zero byte", ErrConfig, s)
 		}
 	}
+	c.NICs = slices.Clone(c.NICs) // the caller's is not given names
 	return checkNICs(c.NICs)
 }
 

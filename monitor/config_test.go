@@ -1,0 +1,138 @@
+package monitor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/guestmem"
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/pair"
+)
+
+func newLink(t testing.TB) netif.Link {
+	t.Helper()
+	a, b, err := pair.New(pair.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close(); b.Close() })
+	return a
+}
+
+func TestDefaults(t *testing.T) {
+	c := Config{Image: "/some/where/app"}
+	if err := c.check(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Memory != 64<<20 || c.Hostname != "ukvm" || c.Dir != "/" || !slices.Equal(c.Args, []string{"app"}) {
+		t.Errorf("memory %d, host %q, directory %q, arguments %q", c.Memory, c.Hostname, c.Dir, c.Args)
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	link := newLink(t)
+	nic := func(n NIC) func(*Config) { return func(c *Config) { c.NICs = append(c.NICs, n) } }
+	good := NIC{Link: link, Config: netif.Config{MTU: 1500}}
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		says   string
+	}{
+		{"no image", func(c *Config) { c.Image = "" }, "no image"},
+		{"little memory", func(c *Config) { c.Memory = MinMemory - guestmem.PageSize }, "too little; a Go program needs at least 8 MiB"},
+		{"odd memory", func(c *Config) { c.Memory = MinMemory + 1 }, "multiple of 4 KiB"},
+		{"much memory", func(c *Config) { c.Memory = guestmem.MaxSize + guestmem.PageSize }, "at most 1024 GiB"},
+		{"all memory", func(c *Config) { c.Memory = ^uint64(0) }, "at most 1024 GiB"},
+		{"relative directory", func(c *Config) { c.Dir = "home" }, `"home" is not an absolute path`},
+		{"long directory", func(c *Config) { c.Dir = "/" + strings.Repeat("d", 255) }, "less than 256 bytes"},
+		{"long host name", func(c *Config) { c.Hostname = strings.Repeat("h", 64) }, "longer than 63 bytes"},
+		{"odd archive", func(c *Config) { c.Files = make([]byte, 513) }, "no cpio archive"},
+		{"zero byte in an argument", func(c *Config) { c.Args = []string{"a", "b\x00c"} }, `"b\x00c" contains a zero byte`},
+		{"zero byte in the environment", func(c *Config) { c.Env = []string{"A=\x00"} }, "zero byte"},
+		{"zero byte in the host name", func(c *Config) { c.Hostname = "a\x00" }, "zero byte"},
+		{"zero byte in the directory", func(c *Config) { c.Dir = "/\x00" }, "zero byte"},
+		{"card without link", nic(NIC{Config: netif.Config{MTU: 1500}}), `"eth0" has no link`},
+		{"small MTU", nic(NIC{Link: link, Config: netif.Config{MTU: 575}}), "MTU of 575; it must be 576 to 65535"},
+		{"large MTU", nic(NIC{Link: link, Config: netif.Config{MTU: 65536}}), "MTU of 65536"},
+		{"long card name", nic(NIC{Name: strings.Repeat("n", 32), Link: link, Config: netif.Config{MTU: 1500}}), "too long a name"},
+		{"IPv6 address", nic(NIC{Link: link, Config: netif.Config{MTU: 1500, Addr: netip.MustParsePrefix("fd00::1/64")}}), "not an IPv4 address"},
+		{"one name twice", func(c *Config) {
+			nic(good)(c)
+			nic(NIC{Name: "eth0", Link: link, Config: good.Config})(c)
+		}, `two network cards are called "eth0"`},
+		{"17 cards", func(c *Config) {
+			for range hypercall.MaxDevices + 1 {
+				nic(good)(c)
+			}
+		}, "17 network cards; there can be 16"},
+	} {
+		config := Config{Image: "app"}
+		c.change(&config)
+		err := config.check()
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v; want one about %q", c.name, err, c.says)
+		}
+	}
+}
+
+// TestLimits checks that what is just allowed is.
+func TestLimits(t *testing.T) {
+	link := newLink(t)
+	c := Config{
+		Image: "app", Memory: MinMemory, Dir: "/" + strings.Repeat("d", 254), Hostname: strings.Repeat("h", 63),
+		Args: []string{""}, Env: []string{"", "odd"}, Files: make([]byte, 4),
+	}
+	for i := range hypercall.MaxDevices {
+		c.NICs = append(c.NICs, NIC{Link: link, Config: netif.Config{MTU: 576 + i%2*(65535-576)}})
+	}
+	c.NICs[3].Name = strings.Repeat("n", 31)
+	if err := c.check(); err != nil {
+		t.Error(err)
+	}
+	for i, n := range c.NICs {
+		if want := fmt.Sprintf("eth%d", i); i != 3 && n.Name != want {
+			t.Errorf("card %d is called %q, want %q", i, n.Name, want)
+		}
+	}
+}
+
+// TestCallersConfig checks that the caller's own slices stay as they are: they may be a template for other VMs.
+func TestCallersConfig(t *testing.T) {
+	nics := []NIC{{Link: newLink(t), Config: netif.Config{MTU: 1500}}}
+	c := Config{Image: "app", NICs: nics}
+	if err := c.check(); err != nil {
+		t.Fatal(err)
+	}
+	if nics[0].Name != "" {
+		t.Errorf("the caller's card has been given the name %q", nics[0].Name)
+	}
+}
+
+func TestNetConfig(t *testing.T) {
+	ip := netip.MustParseAddr
+	got := netConfig(&netif.Config{
+		MAC: [6]byte{2, 0, 0, 0, 0, 7}, MTU: 65535, Addr: netip.MustParsePrefix("10.0.0.2/24"), Router: ip("10.0.0.1"),
+		DNS:  []netip.Addr{ip("10.0.0.3"), ip("::ffff:10.0.0.4"), ip("10.0.0.5"), ip("10.0.0.6")},
+		Host: ip("10.0.0.254"), Search: []string{"a.example", "b.example"},
+	})
+	want := hypercall.NetConfig{
+		MAC: [6]byte{2, 0, 0, 0, 0, 7}, MTU: 65535, Addr: [4]byte{10, 0, 0, 2}, Prefix: 24, Router: [4]byte{10, 0, 0, 1},
+		DNS: [3][4]byte{{10, 0, 0, 3}, {10, 0, 0, 4}, {10, 0, 0, 5}}, Host: [4]byte{10, 0, 0, 254},
+	}
+	copy(want.Search[:], "a.example b.example")
+	if got != want {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	if got := netConfig(&netif.Config{DHCP: true, MTU: 1500, Router: ip("fd00::1")}); got != (hypercall.NetConfig{MTU: 1500, Flags: hypercall.NetDHCP}) {
+		t.Errorf("with DHCP: %+v", got)
+	}
+	long := netConfig(&netif.Config{Search: []string{strings.Repeat("s", 200)}})
+	if long.Search[126] != 's' || long.Search[127] != 0 {
+		t.Error("a long search list is not NUL-terminated")
+	}
+}
