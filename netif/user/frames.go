@@ -114,23 +114,34 @@ func (l *Link) inputIPv4(packet *buffer.View) {
 	pkt.DecRef()
 }
 
-// Receive gives the guest what the host's sockets have and what is queued for it, half of the frames each if there is
-// enough. Frames have the router's address as source.
+// Receive gives the guest what the host's sockets have and what is queued for it. Neither can keep the other from the
+// guest: they take turns in having the first half of the frames. Frames have the router's address as source.
 func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return 0, netif.ErrClosed
 	}
-	n := l.receiveQueued(frames[:(len(frames)+1)/2])
-	proxied := frames[n:]
-	proxied = proxied[:l.proxy.Output(proxied)]
-	for i := range proxied {
-		l.rxFrames.Add(1)
-		l.rxBytes.Add(uint64(proxied[i].Len))
+	first, second := l.receiveProxied, l.receiveQueued
+	if l.queueFirst = !l.queueFirst; l.queueFirst {
+		first, second = second, first
 	}
-	n += len(proxied)
-	return n + l.receiveQueued(frames[n:]), nil
+	n := first(frames[:(len(frames)+1)/2])
+	n += second(frames[n:])
+	if n < len(frames) {
+		n += first(frames[n:])
+	}
+	return n, nil
+}
+
+// receiveProxied takes segments from the proxy.
+func (l *Link) receiveProxied(frames []netif.Frame) int {
+	n := l.proxy.Output(frames)
+	for i := range frames[:n] {
+		l.rxFrames.Add(1)
+		l.rxBytes.Add(uint64(frames[i].Len))
+	}
+	return n
 }
 
 // receiveQueued takes packets of netstack and others that are made here.

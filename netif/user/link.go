@@ -45,7 +45,8 @@ type Link struct {
 	closed bool
 	done   chan struct{} // closed at the end of Close
 
-	batch [64]*stack.PacketBuffer // of Receive
+	batch      [64]*stack.PacketBuffer // of Receive
+	queueFirst bool                    // in the last one
 
 	tcp  tcpproxy.Table
 	syns synTable

@@ -15,6 +15,9 @@ const (
 	ttl        = 64
 	headerSize = netif.EthernetSize + header.IPv4MinimumSize + header.TCPMinimumSize
 
+	// pollInterval is how many calls of Output may pass without a look at the sockets.
+	pollInterval = 8
+
 	// FirstPort is the first port that a connection to the guest comes from. Those below are for others with the same
 	// address.
 	FirstPort = 10000
@@ -29,10 +32,13 @@ func randomPort() uint16 { return FirstPort + uint16(rand.Uint32N(65536-FirstPor
 func (p *Proxy) Output(frames []netif.Frame) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || len(frames) == 0 {
 		return 0
 	}
-	p.pollLocked()
+	// While there is something to say anyway, the sockets are asked now and then only.
+	if p.outputs++; p.ready.empty() || p.outputs%pollInterval == 0 {
+		p.pollLocked()
+	}
 	n := 0
 	now := p.now()
 	for n < len(frames) && !p.ready.empty() {

@@ -87,6 +87,7 @@ type Proxy struct {
 	timer     *time.Timer
 	nextTick  int64  // when it fires; 0: it is not set
 	lost      uint64 // frames that did not fit
+	outputs   uint   // calls of Output
 	gather    gather
 	memory    pieces
 	events    [64]unix.EpollEvent
