@@ -197,7 +197,7 @@ func (l *Links) open(n Network) error {
 }
 
 func (l *Links) add(link netif.Link, c netif.Config) {
-	l.NICs = append(l.NICs, monitor.NIC{Link: link, Config: c})
+	l.NICs = append(l.NICs, monitor.NIC{Name: fmt.Sprintf("eth%d", len(l.NICs)), Link: link, Config: c})
 }
 
 // Close closes the links, after the guest has ended.

@@ -122,7 +122,7 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if len(l.NICs) != 1 || len(l.Published) != 1 || l.Published[0].Host == 0 || !l.NICs[0].Config.Addr.IsValid() {
+	if len(l.NICs) != 1 || l.NICs[0].Name != "eth0" || len(l.Published) != 1 || l.Published[0].Host == 0 || !l.NICs[0].Config.Addr.IsValid() {
 		t.Errorf("links are %+v", l)
 	}
 }
