@@ -65,6 +65,9 @@ func (p *pipe) open(s *System, n vnode.Node, reads, writes bool) *pipeEnd {
 	p.mu.Lock()
 	p.ends = append(p.ends, e)
 	e.since = p.generation
+	if p.writers > 0 {
+		e.since.writes-- // it has had a writer
+	}
 	if reads {
 		p.readers++
 		p.generation.reads++

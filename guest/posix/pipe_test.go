@@ -240,8 +240,13 @@ func TestFIFO(t *testing.T) {
 		p.read(r, 10)
 		r2 := p.open("fifo", rdonly|syscall.O_NONBLOCK, 0)
 		p.poll(0, pollfd{fd: int32(r2), events: 0x7fff})
-		p.close(r)
-		p.close(r2)
+		w = p.open("fifo", wronly|syscall.O_NONBLOCK, 0)
+		r3 := p.open("fifo", rdonly|syscall.O_NONBLOCK, 0)
+		p.close(w)
+		for _, f := range []fd{r, r2, r3} {
+			p.poll(0, pollfd{fd: int32(f), events: 0x7fff})
+			p.close(f)
+		}
 		b := p.open("fifo", rdwr, 0)
 		p.write(b, "self")
 		p.read(b, 10)
