@@ -132,6 +132,9 @@ func (s *space) region(va hypercall.GVA) (r hypercall.Region, ok bool) {
 	ok = lo < int(min(s.regions.Count, hypercall.MaxRegions)) && r.Start <= va && va < r.End &&
 		r.Start&page == 0 && r.End&page == 0 && r.Start >= hypercall.ImageBase && r.End <= hypercall.UserEnd &&
 		validProt(r.Prot)
+	if r.Prot != hypercall.ProtNone {
+		r.Prot |= hypercall.ProtRead
+	}
 	return r, ok
 }
 
@@ -150,6 +153,9 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 		}
 		return nil // another translation was stale
 	}
+	if _, held := s.tables.Held(va); held {
+		return errBadAddress // made inaccessible by a memory operation, whatever the table says
+	}
 	r, ok := s.region(va)
 	if !ok || r.Prot&access == 0 {
 		return errBadAddress
@@ -159,14 +165,16 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 	start := page &^ hypercall.GVA(st.chunk-1)
 	end := min(start+hypercall.GVA(st.chunk), r.End)
 	start = max(start, r.Start)
-	st.end = end
-	err := s.commit(start, end, r.Prot)
-	if errors.Is(err, paging.ErrNoMemory) {
+	if s.ram.Size()-s.ram.Used() < uint64(end-start)+tablesRoom {
 		// Not enough for the chunk; for the page itself, perhaps.
-		err = s.commit(page, page+hypercall.PageSize, r.Prot)
+		start, end = page, page+hypercall.PageSize
 	}
-	return err
+	st.end = end
+	return s.commit(start, end, r.Prot)
 }
+
+// tablesRoom is more than the tables take, in bytes, that a chunk needs.
+const tablesRoom = 8 * hypercall.PageSize
 
 // stream finds the stream that a touched page continues, with the next chunk's size, or begins one.
 func (s *space) stream(page hypercall.GVA) *stream {
@@ -184,6 +192,7 @@ func (s *space) stream(page hypercall.GVA) *stream {
 
 // commit makes the absent pages of [start, end) present.
 func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
+	defer func() { s.control.Resident = s.ram.Used() }()
 	for va := start; va < end; {
 		n, held := s.tables.Held(va)
 		if held {
@@ -203,7 +212,6 @@ func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
 		}
 		va = stop
 	}
-	s.control.Resident = s.ram.Used()
 	return nil
 }
 
@@ -224,11 +232,13 @@ func (s *space) commitAbsent(va, end hypercall.GVA, prot uint32) error {
 		}
 		n := uint64(hypercall.PageSize) << order
 		s.ram.Populate(gpa, n)
-		if err := s.fill(va, gpa, n); err != nil {
-			return err
+		err := s.fill(va, gpa, n)
+		if err == nil {
+			err = s.tables.Map(va, gpa, n, prot)
 		}
-		if err := s.tables.Map(va, gpa, n, prot); err != nil {
-			return err
+		if err != nil {
+			// The block goes back. It lies in one table, which is what was missing, so none of it is mapped.
+			return errors.Join(err, s.ram.Discard(gpa, n))
 		}
 		va += hypercall.GVA(n)
 	}
