@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"ukvm.dev/internal/archive"
 )
 
@@ -17,12 +19,12 @@ const maxTestFiles = 20_000
 // the host: the directory with everything in it, and of the directories above, up to the module's root, testdata and
 // go.mod. If the directory is larger than limit bytes, its subdirectories are left out but for testdata.
 func TestFiles(b *archive.Builder, dir string, limit int64) error {
-	filter := skipHistory
+	filter := wanted
 	if n, err := treeSize(dir, limit); err != nil {
 		return err
 	} else if n > limit {
 		filter = func(host string, d fs.DirEntry) bool {
-			return !d.IsDir() || d.Name() == "testdata" || filepath.Dir(host) != dir && skipHistory(host, d)
+			return !d.IsDir() || d.Name() == "testdata" || filepath.Dir(host) != dir && wanted(host, d)
 		}
 	}
 	if err := b.Add(dir, dir, filter); err != nil {
@@ -40,7 +42,7 @@ func TestFiles(b *archive.Builder, dir string, limit int64) error {
 				continue
 			}
 			if err == nil {
-				err = b.Add(path, path, skipHistory)
+				err = b.Add(path, path, wanted)
 			}
 			if err != nil {
 				return err
@@ -66,13 +68,13 @@ func aboveInModule(dir string) []string {
 	}
 }
 
-// skipHistory leaves out what no test reads.
-func skipHistory(_ string, d fs.DirEntry) bool {
+// wanted leaves out what no test reads, or can read.
+func wanted(host string, d fs.DirEntry) bool {
 	switch d.Name() {
 	case ".git", ".hg", ".svn", "node_modules":
 		return !d.IsDir()
 	}
-	return true
+	return d.Type() == fs.ModeSymlink || unix.Access(host, unix.R_OK) == nil
 }
 
 // treeSize adds up the sizes of a file, or of a directory's files. It stops counting soon after limit, or if there are very
@@ -83,8 +85,11 @@ func treeSize(root string, limit int64) (size int64, err error) {
 		if err != nil {
 			return err
 		}
-		if !skipHistory(path, d) {
-			return fs.SkipDir
+		if !wanted(path, d) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		if info, err := d.Info(); err == nil && d.Type().IsRegular() {
 			size += info.Size()

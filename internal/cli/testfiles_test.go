@@ -80,3 +80,23 @@ func TestTestFilesTooLarge(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestTestFilesUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root can read everything")
+	}
+	root := t.TempDir()
+	files := map[string]int{"a.go": 20, "private/key": 20}
+	write(t, root, files)
+	if err := os.Chmod(filepath.Join(root, "private"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(filepath.Join(root, "private"), 0o700)
+	var b archive.Builder
+	if err := TestFiles(&b, root, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if found := packed(t, &b, root, files); !found["a.go"] || found["private/key"] {
+		t.Errorf("found %v", found)
+	}
+}
