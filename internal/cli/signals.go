@@ -88,7 +88,7 @@ func (s *Signals) handle(sig unix.Signal) {
 		if asksForEnd || sig == unix.SIGHUP {
 			s.cancel(&Stopped{Signal: sig})
 		}
-	case asksForEnd && (s.first || s.timeout == 0):
+	case asksForEnd && (s.first || s.timeout <= 0):
 		s.cancel(&Stopped{Signal: sig})
 	default:
 		_ = s.guest.Signal(sig) // it takes all that are caught here
