@@ -45,11 +45,12 @@ type Config struct {
 	resolvConf string // for tests; empty: the host's
 }
 
-// DefaultMTU makes frames that fit 16 KiB with all that goes before them (network header, Ethernet header, VLAN tag), so
-// a guest with buffers of that size needs one for each. Nothing between guest and host asks for shorter ones, and a frame
-// costs about the same whatever its length; longer ones need more of the guest's memory, as it must have room for any
-// that may come. Measured (BenchmarkToGuest): 1500 has a third of the throughput, from 9000 on it is about the same.
-const DefaultMTU = 16<<10 - hypercall.NetHeaderSize - netif.EthernetSize - 4
+// DefaultMTU makes frames that fit 32 KiB with all that goes before them (network header, Ethernet header, VLAN tag).
+// Nothing between guest and host asks for shorter ones, and a frame costs about the same whatever its length; but the
+// guest must have memory for the longest that may come, each time. Measured with a web server in a guest of 64 MiB, in
+// turns, downloads and uploads of 256 MiB: MTU 1500 540 and 580 MB/s (medians), 16 KiB 1490 and 950, 32 KiB 1850 and 1100,
+// 64 KiB 1570 and 930; natively 1600 and 930. Small requests do not tell the difference.
+const DefaultMTU = 32<<10 - hypercall.NetHeaderSize - netif.EthernetSize - 4
 
 // Fixed hosts of the subnet.
 const (
