@@ -142,14 +142,8 @@ func (e *pipeEnd) read(d *description, p []byte) (int, syscall.Errno) {
 		}
 		return 0, syscall.EAGAIN
 	}
-	was := pipe.ring.n
-	n := pipe.ring.read(p)
-	if pipe.ring.n == 0 || pipe.capacity-was < pipeBuf {
-		pipe.updateLocked(0)
-	}
-	if pipe.capacity-was < pipeBuf {
-		pipe.wakeWritersLocked()
-	}
+	n := pipe.ring.peek(p, 0)
+	pipe.takeLocked(n)
 	return n, 0
 }
 

@@ -69,3 +69,24 @@ func (r *ring) read(p []byte) int {
 	r.drop(n)
 	return n
 }
+
+// front is the part of the queue that lies in one piece at its beginning.
+func (r *ring) front() []byte {
+	return r.buf[r.from:min(r.from+r.n, len(r.buf))]
+}
+
+// space returns room in one piece for up to n bytes behind the queue, at least one. What is stored there is added with
+// commit.
+func (r *ring) space(n int) []byte {
+	if r.n == len(r.buf) {
+		r.grow(r.n + n)
+	}
+	at := r.from + r.n
+	if at >= len(r.buf) {
+		at -= len(r.buf)
+		return r.buf[at:min(at+n, r.from)]
+	}
+	return r.buf[at:min(at+n, len(r.buf))]
+}
+
+func (r *ring) commit(n int) { r.n += n }

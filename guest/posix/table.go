@@ -145,7 +145,7 @@ var calls = [...]entry{
 	syscall.SYS_SPLICE:          {"splice", ptr2 | ptr4, sysSplice},
 	syscall.SYS_TEE:             {"tee", 0, sysTee},
 	syscall.SYS_SYNC_FILE_RANGE: {"sync_file_range", 0, sysFsync},
-	syscall.SYS_VMSPLICE:        {"vmsplice", ptr2, sysTee},
+	syscall.SYS_VMSPLICE:        {"vmsplice", ptr2, sysVmsplice},
 	syscall.SYS_UTIMENSAT:       {"utimensat", ptr2 | ptr3, sysUtimensat},
 	syscall.SYS_FALLOCATE:       {"fallocate", 0, sysFallocate},
 	syscall.SYS_ACCEPT4:         {"accept4", ptr2 | ptr3, sysAccept4},
