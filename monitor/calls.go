@@ -80,7 +80,7 @@ func (vm *VM) abort(a hypercall.AbortArgs) error {
 	}
 	text := make([]byte, a.Len)
 	if err := vm.space.read(text, a.Text); err != nil {
-		return violation("abort with a text that is not there")
+		return vm.noAccess(err, "abort with a text that is not there")
 	}
 	return kernelFault("%s", strings.ToValidUTF8(string(text), "?"))
 }
@@ -139,15 +139,22 @@ func (vm *VM) consoleRead(a hypercall.ConsoleReadArgs, out *hypercall.ConsoleRea
 func (vm *VM) guest(va hypercall.GVA, n uint64, access uint32) ([][]byte, error) {
 	var err error
 	vm.pieces, err = vm.space.slices(vm.pieces[:0], va, n, access)
-	switch {
-	case err == nil:
-		return vm.pieces, nil
-	case errors.Is(err, errBadAddress):
-		return nil, violation("a call names %d bytes at %#x, which are not mapped for it", n, va)
-	case errors.Is(err, paging.ErrNoMemory):
-		return nil, outOfMemory(vm.config.Memory)
+	if err != nil {
+		return nil, vm.noAccess(err, "a call names %d bytes at %#x, which are not mapped for it", n, va)
 	}
-	return nil, hostFailure("cannot provide guest memory", err)
+	return vm.pieces, nil
+}
+
+// noAccess ends a guest because memory it has named cannot be used: the format says what it did wrong if it is not
+// mapped.
+func (vm *VM) noAccess(err error, format string, args ...any) error {
+	switch {
+	case errors.Is(err, errBadAddress):
+		return violation(format, args...)
+	case errors.Is(err, paging.ErrNoMemory):
+		return outOfMemory(vm.config.Memory)
+	}
+	return hostFailure("cannot provide guest memory", err)
 }
 
 func (vm *VM) memory(a hypercall.MemoryArgs, out *hypercall.MemoryArgs) error {
@@ -157,7 +164,7 @@ func (vm *VM) memory(a hypercall.MemoryArgs, out *hypercall.MemoryArgs) error {
 	var op [1]hypercall.MemoryOp
 	for i := range a.Count {
 		if err := vm.space.read(bytesOf(&op), a.Ops+hypercall.GVA(i*memoryOpSize)); err != nil {
-			return violation("memory operations at %#x are not mapped", a.Ops)
+			return vm.noAccess(err, "memory operations at %#x are not mapped", a.Ops)
 		}
 		switch err := vm.memoryOp(op[0]); {
 		case errors.Is(err, paging.ErrNoMemory):
@@ -207,7 +214,7 @@ func (vm *VM) entropy(a hypercall.EntropyArgs) error {
 	}
 	rand.Read(b[:a.Len])
 	if err := vm.space.write(a.Addr, b[:a.Len]); err != nil {
-		return violation("entropy for %#x, which is not mapped", a.Addr)
+		return vm.noAccess(err, "entropy for %#x, which is not mapped", a.Addr)
 	}
 	return nil
 }

@@ -31,6 +31,10 @@ func ukvmOffered(trap uintptr) bool {
 	return trap < uintptr(len(kernel.Hooked)) && kernel.Hooked[trap&uintptr(len(kernel.Hooked)-1)] != 0
 }
 
+// ukvmPage is where pointers begin: fcntl and ioctl take small numbers in the same place as pointers, and the runtime
+// does not suffer a pointer into the first page.
+const ukvmPage = 4096
+
 // ukvmOffer offers a system call to the hook. If ok is false the call is still to be made, with the returned arguments.
 //
 // nosplit because its arguments are pointers in disguise until they are converted.
@@ -46,22 +50,22 @@ func ukvmOffer(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1 uintptr, err Errno, ok 
 	}
 	var p1, p2, p3, p4, p5, p6 unsafe.Pointer
 	m := kernel.Hooked[trap&uintptr(len(kernel.Hooked)-1)]
-	if m&(1<<0) != 0 {
+	if m&(1<<0) != 0 && a1 >= ukvmPage {
 		p1 = unsafe.Pointer(a1)
 	}
-	if m&(1<<1) != 0 {
+	if m&(1<<1) != 0 && a2 >= ukvmPage {
 		p2 = unsafe.Pointer(a2)
 	}
-	if m&(1<<2) != 0 {
+	if m&(1<<2) != 0 && a3 >= ukvmPage {
 		p3 = unsafe.Pointer(a3)
 	}
-	if m&(1<<3) != 0 {
+	if m&(1<<3) != 0 && a4 >= ukvmPage {
 		p4 = unsafe.Pointer(a4)
 	}
-	if m&(1<<4) != 0 {
+	if m&(1<<4) != 0 && a5 >= ukvmPage {
 		p5 = unsafe.Pointer(a5)
 	}
-	if m&(1<<5) != 0 {
+	if m&(1<<5) != 0 && a6 >= ukvmPage {
 		p6 = unsafe.Pointer(a6)
 	}
 	r1, errno, ok := hook(trap, a1, a2, a3, a4, a5, a6, p1, p2, p3, p4, p5, p6)
