@@ -17,10 +17,13 @@ import (
 	"ukvm.dev/monitor/paging"
 )
 
-// boot puts everything into guest memory that the guest finds there when it starts, and sets the registers.
-func (vm *VM) boot(image *loader.Image) error {
-	s := vm.space
+// fillMemory makes the guest's memory and puts everything into it that the guest finds there when it starts.
+func (vm *VM) fillMemory(image *loader.Image) error {
 	var err error
+	if vm.space, err = newSpace(vm.config.Memory); err != nil {
+		return err
+	}
+	s := vm.space
 	if vm.desc, err = paging.NewDescriptors(s.ram, s.tables, openPorts()); err != nil {
 		return err
 	}
@@ -31,20 +34,24 @@ func (vm *VM) boot(image *loader.Image) error {
 		return err
 	}
 	s.addRegion(hypercall.StackTop-hypercall.StackSize, hypercall.StackTop, hypercall.ProtRead|hypercall.ProtWrite)
-	sp, err := vm.buildStack()
-	if err != nil {
+	if vm.stack, err = vm.buildStack(); err != nil {
 		return err
 	}
 	if err := vm.writeBoot(image); err != nil {
 		return err
 	}
-	if err := vm.startClock(); err != nil {
-		return err
-	}
 	s.control.Mask = 1
 	s.control.Vector = hypercall.NoException
 	s.control.Resident = s.ram.Used()
-	return vm.setRegisters(image.Entry, sp)
+	return nil
+}
+
+// startProcessor starts the guest's clock and sets the registers for its first instruction.
+func (vm *VM) startProcessor(entry hypercall.GVA) error {
+	if err := vm.startClock(); err != nil {
+		return err
+	}
+	return vm.setRegisters(entry, vm.stack)
 }
 
 func openPorts() []uint16 {

@@ -8,7 +8,7 @@
 //
 // A process can have any number of VMs. The package keeps no global state, starts nothing before Run, leaves no
 // goroutine or descriptor behind after Close, never exits the process, and touches neither its signals nor its standard
-// streams (it makes threads of its own receive SIGURG, which Go's runtime uses the same way).
+// streams (threads that are in Run receive SIGURG, which Go's runtime uses the same way).
 //
 // How it works: the guest runs at CPL 3 only. Its page tables, descriptor tables and exception stubs belong to the
 // monitor (package paging). Everything the guest can do to get out is one of: a hypercall (OUT to an open port, package

@@ -16,31 +16,24 @@ var ErrStarted = errors.New("this VM has run already")
 
 // Run runs the program to its end. It returns nil if the program ends with status 0, an *ExitError if it ends otherwise,
 // and the context's error if that ends first: the guest is then stopped where it is. To let it end in order, send it a
-// signal. Run may be called once.
+// signal. Run may be called once. The calling goroutine keeps its thread to itself meanwhile.
 func (vm *VM) Run(ctx context.Context) error {
 	if !vm.started.CompareAndSwap(false, true) {
 		return ErrStarted
 	}
-	done := make(chan error, 1)
-	bound := make(chan error, 1)
-	// The vCPU has a thread of its own, which ends with it: KVM ties a vCPU to the thread that runs it, kicks are
-	// signals to that thread, and its signal handling and timers are nobody else's business.
-	go func() {
-		runtime.LockOSThread()
-		err := vm.vcpu.Bind()
-		bound <- err
-		if err == nil {
-			done <- vm.loop()
-		}
-	}()
-	if err := <-bound; err != nil {
+	// KVM ties a vCPU to the thread that runs it, and kicks are signals to that thread. It is the caller's, and no new
+	// one, because to start and end a thread costs a guest's start a twentieth of its time.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := vm.vcpu.Bind(); err != nil {
 		return hostFailure("cannot start the vCPU", err)
 	}
+	defer vm.vcpu.Unbind()
 	stop := context.AfterFunc(ctx, func() {
 		vm.stopping.Store(true)
 		vm.interrupt()
 	})
-	err := <-done
+	err := vm.loop()
 	stop()
 	switch {
 	case errors.Is(err, errEnded):
@@ -57,7 +50,7 @@ var errStopped = errors.New("stopped")
 func (vm *VM) loop() (err error) {
 	// A file that the guest's memory shows may be cut short by someone: touching that memory is then a fault, which
 	// must end this guest and not the process.
-	debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			fault, ok := r.(interface {

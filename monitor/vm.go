@@ -25,6 +25,7 @@ type VM struct {
 	machine *kvm.Machine
 	vcpu    *kvm.VCPU
 	space   *space
+	stack   hypercall.GVA // the guest's first stack pointer
 	image   *os.File
 	desc    *paging.Descriptors
 	clock   *clock.Clock
@@ -72,20 +73,20 @@ func New(config Config) (*VM, error) {
 	return vm, nil
 }
 
-// build makes the parts of a VM in the order in which they need one another.
+// build makes the parts of a VM. KVM takes about as long to make a machine as it takes to fill the guest's memory, so
+// that goes on meanwhile.
 func (vm *VM) build() error {
 	image, err := vm.openImage()
 	if err != nil {
 		return err
 	}
-	if vm.system, err = kvm.Open(); err != nil {
-		return err
+	machine := make(chan error, 1)
+	go func() { machine <- vm.openMachine() }()
+	err = vm.fillMemory(image)
+	if machineErr := <-machine; machineErr != nil {
+		return machineErr
 	}
-	if vm.machine, err = vm.system.NewMachine(); err != nil {
-		return err
-	}
-	vm.vcpu = vm.machine.VCPU()
-	if vm.space, err = newSpace(vm.config.Memory); err != nil {
+	if err != nil {
 		return tooSmall(err, vm.config.Memory)
 	}
 	for _, s := range vm.space.ram.Slots() {
@@ -97,9 +98,18 @@ func (vm *VM) build() error {
 		return fmt.Errorf("make eventfd: %w", err)
 	}
 	vm.console = console.New(vm.config.Stdin, vm.config.Stdout, vm.config.Stderr, vm.wake)
-	if err := vm.boot(image); err != nil {
-		return tooSmall(err, vm.config.Memory)
+	return vm.startProcessor(image.Entry)
+}
+
+// openMachine makes the machine.
+func (vm *VM) openMachine() (err error) {
+	if vm.system, err = kvm.Open(); err != nil {
+		return err
 	}
+	if vm.machine, err = vm.system.NewMachine(); err != nil {
+		return err
+	}
+	vm.vcpu = vm.machine.VCPU()
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -24,8 +23,8 @@ const (
 )
 
 var (
-	labelPattern = regexp.MustCompile(`^[\pL_][\pL\pN_·∕]*[ \t]*:`)
-	opPattern    = regexp.MustCompile(`^[A-Z][A-Z0-9]*$`)
+	labelPattern = pattern(`^[\pL_][\pL\pN_·∕]*[ \t]*:`)
+	opPattern    = pattern(`^[A-Z][A-Z0-9]*$`)
 )
 
 // scanAssembly splits an assembly file into its statements, in order. It knows comments, continued # lines, labels and
@@ -39,7 +38,7 @@ func scanAssembly(text string) []statement {
 		pos = end + 1
 		for {
 			from += len(code[from:end]) - len(strings.TrimLeft(code[from:end], " \t\r"))
-			label := labelPattern.FindString(code[from:end])
+			label := labelPattern().FindString(code[from:end])
 			if label == "" {
 				break
 			}
@@ -61,7 +60,7 @@ func scanAssembly(text string) []statement {
 			s.kind = function
 		case s.op == "DATA" || s.op == "GLOBL":
 			s.kind = data
-		case !opPattern.MatchString(s.op):
+		case !opPattern().MatchString(s.op):
 			s.kind = macro
 		}
 		list = append(list, s)

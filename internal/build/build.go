@@ -187,7 +187,7 @@ func (b *builder) explain(ctx context.Context, r *root, err error) error {
 // missing reports whether a package named does not exist, as opposed to one that it imports.
 func (b *builder) missing(ctx context.Context, r *root, output string) bool {
 	if b.versioned() {
-		return noSuchVersion.MatchString(output)
+		return noSuchVersion().MatchString(output)
 	}
 	for _, pkg := range b.packages {
 		if isLocal(pkg) {

@@ -2,7 +2,6 @@ package build
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +27,8 @@ GLOBL	runtime·ukvmgateptr(SB), NOPTR, $8
 `
 
 var (
-	syscallWord  = regexp.MustCompile(`\bSYSCALL\b`)
-	relativeJump = regexp.MustCompile(`^(-?\d+)\(PC\)$`)
+	syscallWord  = pattern(`\bSYSCALL\b`)
+	relativeJump = pattern(`^(-?\d+)\(PC\)$`)
 )
 
 // patchSites replaces every SYSCALL of an assembly file by gateJump and corrects the jumps of the form N(PC), which count
@@ -38,10 +37,10 @@ func patchSites(file, text string) (string, error) {
 	list := scanAssembly(text)
 	var edits []edit
 	for i, s := range list {
-		switch m := relativeJump.FindStringSubmatch(s.args); {
+		switch m := relativeJump().FindStringSubmatch(s.args); {
 		case isSite(s):
 			edits = append(edits, edit{s.start, s.end, gateJump})
-		case syscallWord.MatchString(blank(text[s.start:s.end])):
+		case syscallWord().MatchString(blank(text[s.start:s.end])):
 			// with operands or prefixes, or in a macro
 			return "", &LayoutError{file, "SYSCALL as an instruction of its own"}
 		case m != nil:

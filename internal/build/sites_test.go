@@ -157,7 +157,7 @@ func sameTargets(t *testing.T, original, patched string) {
 		i += length
 	}
 	for i, text := range after {
-		m := relativeJump.FindStringSubmatch(text[strings.LastIndex(text, " ")+1:])
+		m := relativeJump().FindStringSubmatch(text[strings.LastIndex(text, " ")+1:])
 		if m == nil || strings.HasPrefix(text, "JEQ 6(PC)") && strings.HasPrefix(after[i-1], "CMPQ runtime·ukvmgateptr") {
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"go/version"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,23 +32,23 @@ func (b *builder) emptyModule(name, minGo string) (dir string, err error) {
 func (b *builder) wanted(err error) string {
 	var failed *CommandError
 	if b.versioned() && errors.As(err, &failed) {
-		if m := requires.FindStringSubmatch(failed.Output); m != nil {
+		if m := requires().FindStringSubmatch(failed.Output); m != nil {
 			return "go" + m[1]
 		}
 	}
 	return ""
 }
 
-var requires = regexp.MustCompile(`requires go >= ([\w.]+) \(running go [\w.]+; GOTOOLCHAIN=local\)`)
+var requires = pattern(`requires go >= ([\w.]+) \(running go [\w.]+; GOTOOLCHAIN=local\)`)
 
 // unreachable reports whether PATH@VERSION failed for want of a network. The go command looks for later and deprecated
 // versions even when it has the one asked for.
 func (b *builder) unreachable(err error) bool {
 	var failed *CommandError
-	return b.versioned() && errors.As(err, &failed) && noNetwork.MatchString(failed.Output)
+	return b.versioned() && errors.As(err, &failed) && noNetwork().MatchString(failed.Output)
 }
 
-var noNetwork = regexp.MustCompile(strings.Join([]string{
+var noNetwork = pattern(strings.Join([]string{
 	"GOPROXY=off", "dial tcp", "no such host", "connection refused", "network is unreachable", "i/o timeout",
 	"TLS handshake timeout", "server misbehaving",
 }, "|"))
@@ -67,7 +66,7 @@ func (b *builder) cacheAsProxy() string {
 }
 
 // noSuchVersion is what the go command says of PATH@VERSION if it is the path or version that does not exist.
-var noSuchVersion = regexp.MustCompile(`(?m)^go: .*(` + strings.Join([]string{
+var noSuchVersion = pattern(`(?m)^go: .*(` + strings.Join([]string{
 	"not found", "unknown revision", "does not contain package", "no matching versions", "malformed module path",
 	"cannot find module", "404 Not Found", "410 Gone", "is not in std", "reading file://.*no such file",
 }, "|") + `)`)

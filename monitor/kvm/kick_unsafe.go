@@ -14,12 +14,15 @@ import (
 const kickSignal = unix.SIGURG
 
 // Bind prepares the calling thread to run the vCPU. The caller has locked its goroutine to the thread, and Kick reaches
-// it from now on.
+// it from now on, until Unbind.
 func (v *VCPU) Bind() error {
 	tid := unix.Gettid()
 	v.tid.Store(int32(tid))
 	return v.kick.open(tid)
 }
+
+// Unbind has the thread do other things again: nothing interrupts it on its own any more. The vCPU does not run again.
+func (v *VCPU) Unbind() { v.kick.close() }
 
 // Kick makes the current or the next Run return ErrInterrupted. It may be called by any goroutine at any time before
 // Close.

@@ -78,6 +78,9 @@ var layout = []struct {
 	{"offsetof(struct kvm_segment, l)", unsafe.Offsetof(Segment{}.L), 19},
 	{"offsetof(struct kvm_segment, g)", unsafe.Offsetof(Segment{}.G), 20},
 	{"sizeof(struct kvm_userspace_memory_region)", unsafe.Sizeof(gokvm.UserspaceMemoryRegion{}), 32},
+	{"offsetof(struct kvm_cpuid2, entries)", unsafe.Offsetof(cpuid{}.entry), 8},
+	{"KVM_GET_SUPPORTED_CPUID", ioctlGetSupportedCPUID, 0xc008ae05},
+	{"KVM_SET_CPUID2", ioctlSetCPUID2, 0x4008ae90},
 	{"sizeof(struct kvm_cpuid_entry2)", unsafe.Sizeof(gokvm.CPUIDEntry2{}), 40},
 
 	{"sizeof(struct sigevent)", unsafe.Sizeof(sigevent{}), 64},

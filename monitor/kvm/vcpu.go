@@ -59,26 +59,6 @@ func newVCPU(system, vm uintptr) (*VCPU, error) {
 	return v, nil
 }
 
-// setCPUID gives the guest the host's processor without KVM's paravirtual leaves, which a guest has no use for.
-func (v *VCPU) setCPUID(system uintptr) error {
-	const entries = 256
-	c := &gokvm.CPUID{Nent: entries, Entries: make([]gokvm.CPUIDEntry2, entries)}
-	if err := gokvm.GetSupportedCPUID(system, c); err != nil {
-		return fmt.Errorf("get supported CPUID: %w", err)
-	}
-	kept := c.Entries[:0]
-	for _, e := range c.Entries[:min(int(c.Nent), len(c.Entries))] {
-		if e.Function>>28 != 4 {
-			kept = append(kept, e)
-		}
-	}
-	c.Entries, c.Nent = kept, uint32(len(kept))
-	if err := gokvm.SetCPUID2(v.file.Fd(), c); err != nil {
-		return fmt.Errorf("set CPUID: %w", err)
-	}
-	return nil
-}
-
 // Sregs returns the special registers.
 func (v *VCPU) Sregs() (Sregs, error) {
 	s, err := gokvm.GetSregs(v.file.Fd())
