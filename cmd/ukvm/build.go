@@ -57,8 +57,7 @@ program changes: the image runs with ukvm run, and natively as an ordinary Linux
 
 // buildImages builds programs one after the other, as each has its own place in the cache.
 func (a *app) buildImages(ctx context.Context, packages []string, output string, flags []string, quiet bool) error {
-	signals, ctx := cli.CatchSignals(ctx)
-	defer signals.Close()
+	ctx = a.catchSignals(ctx)
 	if len(packages) < 2 || strings.HasSuffix(packages[0], ".go") {
 		_, err := a.build(ctx, packages, output, flags, quiet)
 		return err

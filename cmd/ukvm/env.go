@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ukvm.dev/internal/build"
-	"ukvm.dev/internal/cli"
 )
 
 func (a *app) envCommand() *cobra.Command {
@@ -23,8 +22,7 @@ build that are given (-tags, ...) become part of GOFLAGS.`,
 		Annotations:           map[string]string{takesGoFlags: ""},
 		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			signals, ctx := cli.CatchSignals(cmd.Context())
-			defer signals.Close()
+			ctx := a.catchSignals(cmd.Context())
 			settings, err := build.Env(ctx, build.Config{Flags: a.goFlags, Stderr: a.stderr, Progress: progress{a.stderr}})
 			if err != nil {
 				return err

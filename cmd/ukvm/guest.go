@@ -22,7 +22,7 @@ type guest struct {
 
 // runGuest runs a guest to its end. Signals go to it as long as it runs. The process is about to end too, so what the guest
 // held is left to the kernel, which is faster by a millisecond than to close everything before.
-func (a *app) runGuest(ctx context.Context, signals *cli.Signals, g *guest) error {
+func (a *app) runGuest(ctx context.Context, g *guest) error {
 	begin := time.Now()
 	c := g.config
 	c.Stdout, c.Stderr = a.stdout, a.stderr
@@ -45,9 +45,9 @@ func (a *app) runGuest(ctx context.Context, signals *cli.Signals, g *guest) erro
 	a.announce(g, links)
 
 	ready := time.Now()
-	signals.Attach(vm, g.stop)
+	a.signals.Attach(vm, g.stop)
 	err = vm.Run(ctx)
-	signals.Detach()
+	a.signals.Detach()
 	if g.flags.stats {
 		s := newStats(vm.Stats(), links, c.Memory)
 		s.Setup, s.Run = seconds(ready.Sub(begin)), seconds(time.Since(ready))

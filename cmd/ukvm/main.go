@@ -29,6 +29,20 @@ type app struct {
 	stdout, stderr io.Writer
 
 	goFlags []string // flags of go build on the command line
+	signals *cli.Signals
+}
+
+// catchSignals begins to catch signals, until close. The context ends when they say so.
+func (a *app) catchSignals(ctx context.Context) context.Context {
+	a.signals, ctx = cli.CatchSignals(ctx)
+	return ctx
+}
+
+// close lets signals do what they do in other programs. main leaves that to the end of the process, which is faster.
+func (a *app) close() {
+	if a.signals != nil {
+		a.signals.Close()
+	}
 }
 
 // run executes a command line and returns the exit code.

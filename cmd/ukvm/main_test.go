@@ -17,6 +17,7 @@ import (
 func ukvm(words ...string) (code int, stdout, stderr string) {
 	var out, err strings.Builder
 	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &err}
+	defer a.close()
 	code = a.run(words)
 	return code, out.String(), err.String()
 }

@@ -66,8 +66,7 @@ func (a *app) runProgram(ctx context.Context, f *runFlags, operands, arguments [
 	if err != nil {
 		return err
 	}
-	signals, ctx := cli.CatchSignals(ctx)
-	defer signals.Close()
+	ctx = a.catchSignals(ctx)
 	image, name, err := a.findImage(ctx, operands, f.quiet)
 	if err != nil {
 		return err
@@ -82,5 +81,5 @@ func (a *app) runProgram(ctx context.Context, f *runFlags, operands, arguments [
 	if f.stdin {
 		c.Stdin = a.stdin
 	}
-	return a.runGuest(ctx, signals, g)
+	return a.runGuest(ctx, g)
 }

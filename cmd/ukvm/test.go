@@ -91,8 +91,7 @@ func (a *app) runTests(ctx context.Context, g *guestFlags, args []string) error 
 	if err != nil {
 		return err
 	}
-	signals, ctx := cli.CatchSignals(ctx)
-	defer signals.Close()
+	ctx = a.catchSignals(ctx)
 	c := build.Config{Stdout: a.stdout, Stderr: a.stderr}
 	if !g.quiet {
 		c.Progress = progress{a.stderr}

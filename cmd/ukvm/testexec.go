@@ -67,9 +67,8 @@ func (a *app) runTestBinary(ctx context.Context, f *guestFlags, args []string) e
 	c.Env = append(testEnviron(os.Environ(), dir, c.Env), c.Env...)
 	g.stop = 10 * time.Second
 
-	signals, ctx := cli.CatchSignals(ctx)
-	defer signals.Close()
-	return a.runGuest(ctx, signals, g)
+	ctx = a.catchSignals(ctx)
+	return a.runGuest(ctx, g)
 }
 
 // testEnviron is the environment that tests have besides what -e gives them: of the host's, what is meant for Go's runtime
