@@ -17,6 +17,9 @@ type Frame struct {
 // the vCPU at StartArgs.Upcall on StartArgs.UpcallStack. If Mask is 1 the kernel is at work already; the monitor then
 // sets Pending to 1 and tries again a little later. The kernel looks at Pending before it clears Mask.
 //
+// The monitor looks at Deadline when it lets code run that can be interrupted (Mask is 0), and when it interrupts. A
+// kernel that sets a Deadline before Armed says so with CallKick; otherwise that time would pass unnoticed.
+//
 // The kernel goes back to interrupted code by clearing Mask and then jumping through Resume with all other registers
 // in place, at the instruction StartArgs.Return. An upcall that hits on exactly that instruction takes Resume for the
 // interrupted RIP, since Resume would be overwritten by the next return.
@@ -31,8 +34,9 @@ type Control struct {
 	Address  uint64 // OUT: the faulting address (CR2) of a page fault
 	Resident uint64 // OUT: bytes of guest RAM in use, page tables included
 	Frame    Frame  // OUT: the interrupted registers
+	Armed    uint64 // OUT: guest monotonic time in ns of the next interruption, 0 means none is due
 
-	_ [5]uint64
+	_ [4]uint64
 
 	Args [16]uint64 // the argument block of a Call: one of the Args structs
 	Log  Log        // what the monitor reads for its reports; nothing depends on it

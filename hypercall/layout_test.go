@@ -34,6 +34,7 @@ func TestLayout(t *testing.T) {
 		{"Control.Error", unsafe.Offsetof(c.Error), 48},
 		{"Control.Address", unsafe.Offsetof(c.Address), 56},
 		{"Control.Resident", unsafe.Offsetof(c.Resident), 64},
+		{"Control.Armed", unsafe.Offsetof(c.Armed), 216},
 		{"Control.Frame", unsafe.Offsetof(c.Frame), 72},
 		{"Control.Args", unsafe.Offsetof(c.Args), 256},
 		{"Control.Log", unsafe.Offsetof(c.Log), 384},

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +46,7 @@ func (vm *VM) call(number int) error {
 	case hypercall.CallEntropy:
 		return vm.entropy(argsOf[hypercall.EntropyArgs](c))
 	case hypercall.CallKick:
+		vm.armDeadline()
 		moved, err := vm.serveRings()
 		vm.pacing(clock.Monotonic(), moved)
 		return err
@@ -82,7 +82,7 @@ func (vm *VM) abort(a hypercall.AbortArgs) error {
 	if err := vm.space.read(text, a.Text); err != nil {
 		return vm.noAccess(err, "abort with a text that is not there")
 	}
-	return kernelFault("%s", strings.ToValidUTF8(string(text), "?"))
+	return kernelFault("%s", printable(string(text)))
 }
 
 // start takes the addresses for upcalls, once.

@@ -11,16 +11,20 @@ import (
 	"ukvm.dev/monitor/kvm"
 )
 
-// ErrStarted is returned by a second Run.
-var ErrStarted = errors.New("this VM has run already")
+// Errors of Run that say nothing about the guest.
+var (
+	ErrStarted = errors.New("this VM has run already")
+	ErrClosed  = errors.New("this VM is closed")
+)
 
 // Run runs the program to its end. It returns nil if the program ends with status 0, an *ExitError if it ends otherwise,
 // and the context's error if that ends first: the guest is then stopped where it is. To let it end in order, send it a
 // signal. Run may be called once. The calling goroutine keeps its thread to itself meanwhile.
 func (vm *VM) Run(ctx context.Context) error {
-	if !vm.started.CompareAndSwap(false, true) {
-		return ErrStarted
+	if err := vm.begin(); err != nil {
+		return err
 	}
+	defer close(vm.ended)
 	// KVM ties a vCPU to the thread that runs it, and kicks are signals to that thread. It is the caller's, and no new
 	// one, because to start and end a thread costs a guest's start a twentieth of its time.
 	runtime.LockOSThread()
@@ -29,19 +33,39 @@ func (vm *VM) Run(ctx context.Context) error {
 		return hostFailure("cannot start the vCPU", err)
 	}
 	defer vm.vcpu.Unbind()
+	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
 		vm.stopping.Store(true)
 		vm.interrupt()
 	})
 	err := vm.loop()
-	stop()
+	if !stop() {
+		<-stopped // so that nothing is left running
+	}
 	switch {
 	case errors.Is(err, errEnded):
 		return nil
-	case errors.Is(err, errStopped):
+	case errors.Is(err, errStopped) && ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(err, errStopped):
+		return ErrClosed
 	}
 	return err
+}
+
+// begin notes that Run was called, which may happen once.
+func (vm *VM) begin() error {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	switch {
+	case vm.closed:
+		return ErrClosed
+	case vm.ended != nil:
+		return ErrStarted
+	}
+	vm.ended = make(chan struct{})
+	return nil
 }
 
 var errStopped = errors.New("stopped")
@@ -87,20 +111,31 @@ func (vm *VM) loop() (err error) {
 	}
 }
 
-// enter does what is due before the guest runs on: the time of the next interruption.
+// enter does what is due before the guest runs on: the time of the next interruption. The kernel's own work cannot be
+// interrupted, and it says when it wants something at its end.
 func (vm *VM) enter() error {
 	if vm.stage == stageBoot {
 		return nil
 	}
-	at := int64(0)
-	if d := vm.space.control.Deadline; d != 0 {
-		at = vm.clock.Host(d)
+	if vm.space.control.Mask == 0 {
+		vm.armDeadline()
 	}
-	if len(vm.nics) > 0 && (at == 0 || vm.busyIO < at) {
-		at = vm.busyIO
+	if len(vm.nics) > 0 {
+		vm.vcpu.KickAt(vm.busyIO)
 	}
-	vm.vcpu.KickAt(at)
+	armed := uint64(0)
+	if at := vm.vcpu.KicksAt(); at != 0 {
+		armed = vm.clock.Guest(at)
+	}
+	vm.space.control.Armed = armed
 	return nil
+}
+
+// armDeadline sees to it that the guest is interrupted at the time it wants.
+func (vm *VM) armDeadline() {
+	if d := vm.space.control.Deadline; d != 0 {
+		vm.vcpu.KickAt(vm.clock.Host(d))
+	}
 }
 
 // handle acts on an exit. An error ends the guest.

@@ -5,6 +5,7 @@ package clock
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 
 	"golang.org/x/sys/unix"
@@ -52,8 +53,15 @@ func New(page *hypercall.Clock, khz uint64, count Counter) (*Clock, error) {
 	return c, nil
 }
 
-// Host converts the guest's monotonic time to the host's CLOCK_MONOTONIC, both in ns.
-func (c *Clock) Host(guest uint64) int64 { return int64(guest) + c.epoch }
+// Host converts the guest's monotonic time to the host's CLOCK_MONOTONIC, both in ns. Times beyond the host's last are
+// that.
+func (c *Clock) Host(guest uint64) int64 {
+	return int64(min(guest, uint64(math.MaxInt64-max(c.epoch, 0)))) + c.epoch
+}
+
+// Guest converts a time of the host's CLOCK_MONOTONIC to the guest's monotonic time, both in ns. A time before the guest's
+// is 1.
+func (c *Clock) Guest(host int64) uint64 { return uint64(max(host-c.epoch, 1)) }
 
 // Due reports whether it is time for an update, given CLOCK_MONOTONIC.
 func (c *Clock) Due(host int64) bool { return host-c.last >= interval }

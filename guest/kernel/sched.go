@@ -1,5 +1,7 @@
 package kernel
 
+import "ukvm.dev/hypercall"
+
 // The scheduler: one run queue, first in first out. A thread runs until it waits, or until another has been ready for
 // a time slice, or until a sleeper's time has come; the monitor then makes an upcall at Control.Deadline.
 
@@ -7,6 +9,9 @@ var (
 	queueHead, queueTail uint32
 	sliceEnd             uint64 // when the running thread must make room, 0: nobody waits
 	loadedFS             uint64 // what the FS base register holds
+
+	nextSleeper   uint64 // when the first sleeper wakes, as wantUpcall saw it last
+	sleeperUpcall uint64 // when that interrupts a running thread
 )
 
 // ready puts a thread into the run queue.
@@ -103,9 +108,20 @@ func leave() *thread {
 			break
 		}
 	}
+	wantUpcall(c)
+	t := &threads[running]
+	xsaveArea = xsaveOf(running, uint32(t.depth))
+	return t
+}
+
+// wantUpcall arranges for the next upcall, should the running thread not come back to the kernel before.
+func wantUpcall(c *hypercall.Control) {
 	d := uint64(0)
 	if sleepers > 0 {
-		d = threads[sleepHeap[0]].until
+		if first := threads[sleepHeap[0]].until; first != nextSleeper {
+			nextSleeper, sleeperUpcall = first, max(first, now()+patience)
+		}
+		d = sleeperUpcall
 	}
 	if queueHead != 0 {
 		if sliceEnd == 0 {
@@ -118,12 +134,10 @@ func leave() *thread {
 	if p := profileNext(); p != 0 && (d == 0 || p < d) {
 		d = p
 	}
-	if c.Deadline != d {
-		c.Deadline = d
+	c.Deadline = d
+	if d != 0 && (c.Armed == 0 || d < c.Armed) {
+		call(hypercall.CallKick)
 	}
-	t := &threads[running]
-	xsaveArea = xsaveOf(running, uint32(t.depth))
-	return t
 }
 
 // idle waits in the monitor until something is to be done. It returns when that may have made a thread ready.

@@ -37,6 +37,9 @@ func (v *VCPU) Kick() {
 // asked for before may still interrupt it. Only the vCPU's thread may call it.
 func (v *VCPU) KickAt(ns int64) { v.kick.at(ns) }
 
+// KicksAt is the time of the next interruption that KickAt has arranged, 0 if there is none. It may have passed already.
+func (v *VCPU) KicksAt() int64 { return v.kick.armed }
+
 // kickTimer is a POSIX timer that signals the vCPU's thread: no other thread has to wake up for it. A signal that comes
 // just before KVM_RUN begins does nothing, so the timer goes on to fire every kickAgain.
 type kickTimer struct {

@@ -126,7 +126,7 @@ var broken = []struct {
 	{"entry without room for a header", set64(atEntry, uint64(kvmtest.TextVA)+16), ErrNoHeader, ""},
 	{"header across the end of its segment", set64(header(text, phFileSize), hypercall.HeaderSize-1), ErrNoHeader, ""},
 	{"no header", set64(kvmtest.HeaderOffset+hypercall.HeaderMagicOffset, 0), ErrNoHeader, ""},
-	{"older version", set32(kvmtest.HeaderOffset+hypercall.HeaderVersionOffset, hypercall.Version-1), ErrVersion, "its interface version is 0, this ukvm's is 1"},
+	{"older version", set32(kvmtest.HeaderOffset+hypercall.HeaderVersionOffset, hypercall.Version-1), ErrVersion, fmt.Sprintf("its interface version is %d, this ukvm's is %d", hypercall.Version-1, hypercall.Version)},
 	{"newer version", set32(kvmtest.HeaderOffset+hypercall.HeaderVersionOffset, 1<<31), ErrVersion, "2147483648"},
 }
 
