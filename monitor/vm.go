@@ -17,8 +17,8 @@ import (
 	"ukvm.dev/monitor/paging"
 )
 
-// VM is one virtual machine with its program. Run may be called once. Signal and Stats may be called at any time by any
-// goroutine, Close when Run is not running.
+// VM is one virtual machine with its program. Run may be called once. The other methods may be called at any time by any
+// goroutine, but for Close: not by what Run itself calls, a stream of the console or a link.
 type VM struct {
 	config  Config
 	system  *kvm.System
@@ -33,7 +33,6 @@ type VM struct {
 	nics    []*nic
 	wakeFD  int // eventfd: ends the guest's sleep in Poll
 
-	started  atomic.Bool
 	stopping atomic.Bool
 	signals  atomic.Uint64 // to be sent to the guest: bit n-1 is signal n
 	stats    counters
@@ -46,8 +45,10 @@ type VM struct {
 	busyIO  int64 // when the rings are served next if the guest stays busy, CLOCK_MONOTONIC ns
 	pace    int64 // ns between such services
 
-	mu     sync.Mutex
-	closed bool
+	mu       sync.Mutex
+	ended    chan struct{} // made by Run, closed when it returns
+	closed   bool          // Close was called
+	released bool          // nothing is left that a kick could reach
 }
 
 // stage is how far a guest has come.
@@ -156,18 +157,24 @@ func (vm *VM) interrupt() {
 	vm.wake()
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
-	if vm.started.Load() && !vm.closed {
+	if vm.ended != nil && !vm.released {
 		vm.vcpu.Kick()
 	}
 }
 
 // wake ends the guest's sleep in Poll.
 func (vm *VM) wake() {
+	vm.mu.Lock()
+	defer vm.mu.Unlock()
+	if vm.released {
+		return // the descriptor may be someone else's by now
+	}
 	// Full (EAGAIN) means that a wake-up is under way already.
 	_, _ = unix.Write(vm.wakeFD, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 }
 
-// Close releases everything the VM holds. Run must have returned or not have been called. Close is idempotent.
+// Close releases everything the VM holds. If Run is running it stops the guest where it is and waits until Run has
+// returned, with ErrClosed. Close is idempotent.
 func (vm *VM) Close() error {
 	vm.mu.Lock()
 	if vm.closed {
@@ -175,6 +182,15 @@ func (vm *VM) Close() error {
 		return nil
 	}
 	vm.closed = true
+	ended := vm.ended
+	vm.mu.Unlock()
+	if ended != nil {
+		vm.stopping.Store(true)
+		vm.interrupt()
+		<-ended
+	}
+	vm.mu.Lock()
+	vm.released = true
 	vm.mu.Unlock()
 	var errs []error
 	if vm.console != nil {

@@ -5,6 +5,8 @@ import (
 	"debug/gosym"
 	"fmt"
 	"io"
+	"strings"
+	"unicode"
 
 	"ukvm.dev/hypercall"
 )
@@ -32,7 +34,17 @@ func (vm *VM) symbol(pc uint64) (s string) {
 	if fn == nil {
 		return s
 	}
-	return fmt.Sprintf("%#x (%s at %s:%d)", pc, fn.Name, file, line)
+	return fmt.Sprintf("%#x (%s at %s:%d)", pc, printable(fn.Name), printable(file), line)
+}
+
+// printable makes of what a guest says, which ends up on terminals, a line of text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
 }
 
 // maxTable bounds what is read for a report, in bytes.
