@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"ukvm.dev/internal/kvmtest"
+)
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{{[]float64{3}, 3}, {[]float64{4, 1}, 2.5}, {[]float64{9, 1, 2}, 2}, {[]float64{4, 3, 100, 1}, 3.5}} {
+		if got := median(c.values); got != c.want {
+			t.Errorf("median of %v is %v, want %v", c.values, got, c.want)
+		}
+	}
+}
+
+func TestAlternate(t *testing.T) {
+	var order strings.Builder
+	contender := func(name string, v float64) func() (float64, error) {
+		return func() (float64, error) {
+			order.WriteString(name)
+			v++
+			return v, nil
+		}
+	}
+	got, err := alternate(2, contender("a", 0), contender("b", 10))
+	if err != nil || order.String() != "ababab" || len(got) != 2 || got[0][0] != 2 || got[1][1] != 13 {
+		t.Errorf("%v, %v in the order %s", got, err, &order)
+	}
+}
+
+func TestAnswer(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab":       true,
+		"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nX: y\r\n\r\n": true,
+		"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n":       false,
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab":       false,
+		"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n":         false,
+		"HTTP/1.1 200 OK\r\n\r\n":                              false,
+		"":                                                     false,
+	} {
+		if err := answer(bufio.NewReader(strings.NewReader(text))); (err == nil) != ok {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestAsk(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		w.Write([]byte(r.URL.Path))
+	}))
+	defer s.Close()
+	n, err := ask(s.Listener.Addr().(*net.TCPAddr).String(), time.Now().Add(20*time.Millisecond))
+	if err != nil || n == 0 || int(n) != asked {
+		t.Errorf("%d requests of %d, %v", n, asked, err)
+	}
+}
+
+// TestRun runs the shortest bench as a user does.
+func TestRun(t *testing.T) {
+	kvmtest.Require(t)
+	if testing.Short() {
+		t.Skip("builds ukvm and an image")
+	}
+	var out bytes.Buffer
+	if err := run(1, true, []string{"hello"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	var first row
+	if err := json.NewDecoder(&out).Decode(&first); err != nil {
+		t.Fatal(err)
+	}
+	if first.Bench != "hello" || first.Contender != "ukvm" || first.Peer != "native" || first.Unit != "ms" ||
+		first.Value <= 0 || first.Ratio <= 0 || first.N != 5 {
+		t.Errorf("%+v", first)
+	}
+	for _, c := range []struct {
+		n     int
+		names []string
+	}{{1, []string{"hallo"}}, {0, nil}} {
+		if err := run(c.n, true, c.names, &out); err == nil {
+			t.Errorf("%d runs of %q went well", c.n, c.names)
+		}
+	}
+}
