@@ -78,6 +78,10 @@ type NetHeader struct {
 // NetHeaderSize is the size of NetHeader in bytes.
 const NetHeaderSize = 12
 
+// MaxNetChain bounds the bytes of a chain of a network device, both ways: a NetHeader and the longest frame there is, with a
+// VLAN tag.
+const MaxNetChain = NetHeaderSize + 18 + 1<<16
+
 // NetHeader flags.
 const (
 	NeedsCsum = 1 // the checksum at CsumStart+CsumOffset holds the pseudo-header sum and must be completed

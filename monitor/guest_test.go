@@ -12,7 +12,7 @@ import (
 )
 
 // hang is how long a guest may take that ends by itself. None takes a second, but the machine may have other work.
-const hang = time.Minute
+const hang = 20 * time.Second
 
 // newGuest makes a VM of an image, which is closed when the test ends.
 func newGuest(t testing.TB, image *kvmtest.Image, c Config) *VM {

@@ -104,22 +104,33 @@ func (d *Device) outgoing(i int) error {
 	if d.buffers, err = d.tx.Chain(d.buffers[:0], head, false); err != nil {
 		return fmt.Errorf("%w: transmit queue: %w", ErrGuest, err)
 	}
-	first, total := len(d.pieces), uint64(0)
+	first := len(d.pieces)
+	total, err := chainSize(d.buffers)
+	if err != nil {
+		return err
+	}
 	for _, b := range d.buffers {
 		if d.pieces, err = d.memory.Slices(d.pieces, b.Addr, uint64(b.Len), hypercall.ProtRead); err != nil {
 			return fmt.Errorf("transmit buffer at %#x: %w", b.Addr, err)
 		}
-		total += uint64(b.Len)
-	}
-	const most = hypercall.NetHeaderSize + 1<<16 + 14
-	if total < hypercall.NetHeaderSize || total > most {
-		return fmt.Errorf("%w: frame of %d bytes", ErrGuest, total)
 	}
 	var header [hypercall.NetHeaderSize]byte
 	front, data := split(d.pieces[first:], len(header))
 	gather(header[:], front)
 	d.frames[i] = netif.Frame{Header: parseHeader(&header), Data: data, Len: int(total) - hypercall.NetHeaderSize}
 	return nil
+}
+
+// chainSize adds up the buffers of a chain and checks the sum, before their memory is looked at: what a guest costs the
+// host depends on it.
+func chainSize(buffers []ring.Buffer) (n uint64, err error) {
+	for _, b := range buffers {
+		n += uint64(b.Len)
+	}
+	if n < hypercall.NetHeaderSize || n > hypercall.MaxNetChain {
+		return n, fmt.Errorf("%w: chain of %d bytes", ErrGuest, n)
+	}
+	return n, nil
 }
 
 func (d *Device) send(frames []netif.Frame) {

@@ -80,14 +80,13 @@ func (d *Device) incoming(head uint16) (size uint64, err error) {
 	if d.buffers, err = d.rx.Chain(d.buffers[:0], head, true); err != nil {
 		return 0, fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
 	}
+	if size, err = chainSize(d.buffers); err != nil {
+		return 0, err
+	}
 	for _, b := range d.buffers {
 		if d.pieces, err = d.memory.Slices(d.pieces, b.Addr, uint64(b.Len), hypercall.ProtWrite); err != nil {
 			return 0, fmt.Errorf("receive buffer at %#x: %w", b.Addr, err)
 		}
-		size += uint64(b.Len)
-	}
-	if size < hypercall.NetHeaderSize {
-		return 0, fmt.Errorf("%w: receive buffer of %d bytes", ErrGuest, size)
 	}
 	d.rooms = append(d.rooms, room{head, size})
 	return size, nil
