@@ -103,6 +103,9 @@ func (vm *VM) start(a hypercall.StartArgs) error {
 		return hostFailure("cannot set up the vCPU", err)
 	}
 	vm.entry, vm.stage = a, stageRunning
+	if vm.signals.Load() != 0 {
+		vm.vcpu.Kick() // they came too early for an upcall
+	}
 	return nil
 }
 
