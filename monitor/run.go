@@ -171,7 +171,7 @@ func (vm *VM) interrupted() error {
 			return hostFailure("cannot keep the guest's time", err)
 		}
 	}
-	want := vm.takeSignals()
+	want := vm.takeSignals() || vm.space.control.Pending != 0
 	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now {
 		want = true
 	}
@@ -183,7 +183,7 @@ func (vm *VM) interrupted() error {
 		vm.pacing(now, moved)
 	}
 	if want {
-		vm.upcall(now)
+		return vm.upcall(now)
 	}
 	return nil
 }

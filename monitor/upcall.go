@@ -9,16 +9,25 @@ import (
 const retryUpcall = 200_000
 
 // upcall gets the guest kernel's attention, now or, if it is at work, soon.
-func (vm *VM) upcall(now int64) {
+func (vm *VM) upcall(now int64) error {
 	c := vm.space.control
 	r := vm.vcpu.Regs()
-	if c.Mask != 0 || hypercall.GVA(r.RIP) >= hypercall.MonitorBase {
-		// In the kernel, or in an exit stub: an exception is about to be reported.
+	// In the kernel, or in an exit stub: an exception is about to be reported.
+	busy := c.Mask != 0 || hypercall.GVA(r.RIP) >= hypercall.MonitorBase
+	if !busy {
+		// Or not yet in the stub. The kernel would then meet the exception of the code that it interrupts.
+		var err error
+		if busy, err = vm.vcpu.ExceptionDue(); err != nil {
+			return hostFailure("KVM cannot run the guest", err)
+		}
+	}
+	if busy {
 		c.Pending = 1
 		vm.vcpu.KickAt(now + retryUpcall)
-		return
+		return nil
 	}
 	vm.enterUpcall(r, hypercall.NoException, 0, 0)
+	return nil
 }
 
 // enterUpcall redirects the vCPU to the kernel's upcall entry. r are the interrupted registers.

@@ -25,7 +25,6 @@ const (
 	segvMapErr = 1
 	segvAccErr = 2
 	busAdrAln  = 1
-	trapBrkpt  = 1
 	trapTrace  = 2
 )
 
@@ -38,14 +37,14 @@ func upcall() *thread {
 	t.frame = c.Frame
 	t.how = resumeVector
 	t.xsave = xsaveArea
-	c.Pending = 0
 
 	if c.Vector != hypercall.NoException {
 		if !exception(t, c) {
 			schedule()
 		}
-		return leave()
+		return leave() // where what is pending beside it is done
 	}
+	c.Pending = 0
 	takeSignals()
 	n := now()
 	profile(n)
@@ -72,7 +71,7 @@ func exception(t *thread, c *hypercall.Control) bool {
 	case vectorDebug:
 		raise(sigTRAP, trapTrace, f.RIP)
 	case vectorBreakpoint:
-		raise(sigTRAP, trapBrkpt, f.RIP)
+		raise(sigTRAP, siKernel, 0)
 	case vectorInvalid, vectorProtection:
 		if userRange(f.RIP, 2, protExec) {
 			switch op := uint16(*byteAt(f.RIP)) | uint16(*byteAt(f.RIP + 1))<<8; op {
@@ -83,7 +82,8 @@ func exception(t *thread, c *hypercall.Control) bool {
 				return serve(t)
 			case 0x03cd: // INT $3 as Go's assembler encodes it
 				f.RIP += 2
-				raise(sigTRAP, trapBrkpt, f.RIP)
+				c.Vector, c.Error = vectorBreakpoint, 0
+				raise(sigTRAP, siKernel, 0)
 				return true
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	gokvm "github.com/bobuhiro11/gokvm/kvm"
 	"golang.org/x/sys/unix"
 )
 
@@ -29,9 +30,10 @@ const (
 	syncRegs  = 1 // KVM_SYNC_X86_REGS
 	syncSregs = 2 // KVM_SYNC_X86_SREGS
 
-	ioctlRun     = 0xae80
-	ioctlGetMSRs = 0xc008ae88
-	ioctlSetMSRs = 0x4008ae89
+	ioctlRun           = 0xae80
+	ioctlGetMSRs       = 0xc008ae88
+	ioctlSetMSRs       = 0x4008ae89
+	ioctlGetVCPUEvents = 0x8040ae9f
 )
 
 // Exit reasons.
@@ -114,6 +116,17 @@ func (v *VCPU) IO() IO {
 func (v *VCPU) Failure() (number uint64) {
 	// Safety: as in IO; both structures begin with the number.
 	return *(*uint64)(unsafe.Pointer(&v.run.exit[0]))
+}
+
+// ExceptionDue reports whether the vCPU has met an exception that it has not delivered yet, as may be when Run was
+// interrupted just then. The next Run begins with that, at whatever RIP there is by then, so RIP must stay as it is.
+func (v *VCPU) ExceptionDue() (bool, error) {
+	var e gokvm.VCPUEvents
+	// Safety: e is laid out as struct kvm_vcpu_events and lives across the call.
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, v.rawFD, ioctlGetVCPUEvents, uintptr(unsafe.Pointer(&e))); errno != 0 {
+		return false, fmt.Errorf("get events of the vCPU: %w", errno)
+	}
+	return e.E.Inject != 0 || e.E.Pending != 0, nil
 }
 
 // requestExit makes the current or the next KVM_RUN return at once.
