@@ -16,7 +16,7 @@ import (
 // conn makes a net.Conn (and a net.PacketConn) of a socket, as the system call layer does: it waits for readiness and
 // tries again.
 type conn struct {
-	posix.Socket
+	Socket
 	mu       sync.Mutex
 	cond     *sync.Cond
 	level    posix.Events
@@ -26,7 +26,7 @@ type conn struct {
 	isClosed bool
 }
 
-func blocking(k posix.Socket) *conn {
+func blocking(k Socket) *conn {
 	c := &conn{Socket: k}
 	c.cond = sync.NewCond(&c.mu)
 	k.Notify(func(level, raised posix.Events) {
@@ -201,7 +201,7 @@ func (h *host) listenOn(t testing.TB, port uint16) *listener {
 }
 
 func (l *listener) Accept() (gonet.Conn, error) {
-	var k posix.Socket
+	var k Socket
 	err := l.wait(&l.read, func() (e syscall.Errno) {
 		k, _, e = l.conn.Accept()
 		return e

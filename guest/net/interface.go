@@ -193,12 +193,12 @@ func (s *Stack) Interfaces() []posix.Interface {
 	defer s.leave()
 	list := []posix.Interface{{
 		Index: s.lo.Index, Name: "lo", MTU: s.lo.MTU, Loopback: true, Up: true,
-		Addrs: append([]netip.Prefix(nil), s.lo.Addrs()...),
+		Addrs: prefixes(s.lo.Addrs()),
 	}}
 	for _, i := range s.interfaces {
 		list = append(list, posix.Interface{
 			Index: i.link.Index, Name: i.Name, MTU: i.link.MTU, Hardware: i.Eth.MAC, Up: true,
-			Addrs: append([]netip.Prefix(nil), i.link.Addrs()...),
+			Addrs: prefixes(i.link.Addrs()),
 		})
 	}
 	return list

@@ -67,7 +67,7 @@ const seconds = 1_000_000_000
 
 // sock is a socket in an event-driven test.
 type sock struct {
-	posix.Socket
+	Socket
 	t      testing.TB
 	level  posix.Events
 	raised posix.Events
@@ -82,7 +82,7 @@ func (h *host) socket(t testing.TB, typ, protocol int) *sock {
 	return watch(t, k)
 }
 
-func watch(t testing.TB, k posix.Socket) *sock {
+func watch(t testing.TB, k Socket) *sock {
 	s := &sock{Socket: k, t: t}
 	k.Notify(func(level, raised posix.Events) { s.level, s.raised = level, s.raised|raised })
 	return s

@@ -9,17 +9,12 @@ import (
 	"ukvm.dev/guest/posix"
 )
 
-var (
-	_ posix.Family     = (*Stack)(nil)
-	_ posix.Interfacer = (*Stack)(nil)
-)
-
 // Socket makes a socket of the IPv4 family: stream (TCP), datagram (UDP, or ICMP echo as in Linux's ping sockets), raw
 // (ICMP only).
-func (s *Stack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
+func (s *Stack) Socket(typ, protocol int) (Socket, syscall.Errno) {
 	s.enter()
 	defer s.leave()
-	var make func() posix.Socket
+	var make func() Socket
 	switch typ {
 	case sockStream:
 		if protocol == 0 || protocol == wire.ProtoTCP {
@@ -30,11 +25,11 @@ func (s *Stack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 		case 0, wire.ProtoUDP:
 			make = s.newDatagram
 		case wire.ProtoICMP:
-			make = func() posix.Socket { return s.newPing(false) }
+			make = func() Socket { return s.newPing(false) }
 		}
 	case sockRaw:
 		if protocol == wire.ProtoICMP {
-			make = func() posix.Socket { return s.newPing(true) }
+			make = func() Socket { return s.newPing(true) }
 		}
 	default:
 		return nil, syscall.ESOCKTNOSUPPORT

@@ -20,9 +20,9 @@ type datagram struct {
 	loop, all      bool // IP_MULTICAST_LOOP, IP_MULTICAST_ALL: remembered only
 }
 
-var _ posix.Socket = (*datagram)(nil)
+var _ Socket = (*datagram)(nil)
 
-func (s *Stack) newDatagram() posix.Socket {
+func (s *Stack) newDatagram() Socket {
 	k := &datagram{common: common{stack: s, typ: sockDgram, protocol: wire.ProtoUDP}, pmtu: ipPMTUWant, loop: true}
 	s.boxes.UDP.Open(&k.end, s.limits.UDPDefault)
 	k.end.Upcall = k.event
@@ -76,7 +76,7 @@ func (k *datagram) Connect(peer netip.AddrPort) syscall.Errno {
 
 func (k *datagram) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
 
-func (k *datagram) Accept() (posix.Socket, netip.AddrPort, syscall.Errno) {
+func (k *datagram) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 	return nil, netip.AddrPort{}, syscall.EOPNOTSUPP
 }
 

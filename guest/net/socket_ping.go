@@ -18,9 +18,9 @@ type ping struct {
 	opened bool
 }
 
-var _ posix.Socket = (*ping)(nil)
+var _ Socket = (*ping)(nil)
 
-func (s *Stack) newPing(raw bool) posix.Socket {
+func (s *Stack) newPing(raw bool) Socket {
 	k := &ping{common: common{stack: s, typ: sockDgram, protocol: wire.ProtoICMP}}
 	if raw {
 		k.typ = sockRaw
@@ -97,7 +97,7 @@ func (k *ping) Connect(peer netip.AddrPort) syscall.Errno {
 
 func (k *ping) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
 
-func (k *ping) Accept() (posix.Socket, netip.AddrPort, syscall.Errno) {
+func (k *ping) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 	return nil, netip.AddrPort{}, syscall.EOPNOTSUPP
 }
 

@@ -17,9 +17,9 @@ type stream struct {
 	listener *tcp.Listener // in place of conn
 }
 
-var _ posix.Socket = (*stream)(nil)
+var _ Socket = (*stream)(nil)
 
-func (s *Stack) newStream() posix.Socket { return s.streamOf(s.boxes.TCP.New()) }
+func (s *Stack) newStream() Socket { return s.streamOf(s.boxes.TCP.New()) }
 
 func (s *Stack) streamOf(c *tcp.Conn) *stream {
 	k := &stream{common: common{stack: s, typ: sockStream, protocol: wire.ProtoTCP}, conn: c}
@@ -110,7 +110,7 @@ func (k *stream) Listen(backlog int) syscall.Errno {
 	return 0
 }
 
-func (k *stream) Accept() (posix.Socket, netip.AddrPort, syscall.Errno) {
+func (k *stream) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return nil, netip.AddrPort{}, e

@@ -767,8 +767,8 @@ func TestPeerGone(t *testing.T) {
 func TestInterfaces(t *testing.T) {
 	w := quiet(t)
 	list := w.a.Interfaces()
-	if len(list) != 2 || !list[0].Loopback || list[0].Index != 1 || list[0].Name != "lo" || list[0].Addrs[0].String() != "127.0.0.1/8" ||
-		list[1].Index != 2 || list[1].Name != "eth0" || list[1].MTU != 1500 || list[1].Addrs[0].String() != "10.0.0.1/24" || !list[1].Up {
+	if len(list) != 2 || !list[0].Loopback || list[0].Index != 1 || list[0].Name != "lo" || list[0].Addrs[0] != prefix("127.0.0.1/8") ||
+		list[1].Index != 2 || list[1].Name != "eth0" || list[1].MTU != 1500 || list[1].Addrs[0] != prefix("10.0.0.1/24") || !list[1].Up {
 		t.Errorf("%+v", list)
 	}
 }

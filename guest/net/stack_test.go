@@ -92,7 +92,7 @@ func TestDHCP(t *testing.T) {
 	w.clock.Run(10 * seconds)
 	<-w.a.iface.Ready()
 	i := w.a.Interfaces()[1]
-	if len(i.Addrs) != 1 || i.Addrs[0].String() != "10.0.0.77/24" || i.MTU != 1300 || len(dns) != 1 || dns[0] != w.b.addr {
+	if len(i.Addrs) != 1 || i.Addrs[0] != prefix("10.0.0.77/24") || i.MTU != 1300 || len(dns) != 1 || dns[0] != w.b.addr {
 		t.Fatalf("%+v, DNS %v", i, dns)
 	}
 	w.a.addr = given
@@ -252,7 +252,7 @@ func TestLimits(t *testing.T) {
 	}
 	s := New(Config{Memory: 1, Clock: nettest.NewClock().Alarm()})
 	n := 0
-	var last posix.Socket
+	var last Socket
 	for {
 		k, e := s.Socket(sockStream, 0)
 		if e != 0 {

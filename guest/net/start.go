@@ -30,7 +30,7 @@ type lazyStack struct {
 // Socket is posix.Family.
 func (l *lazyStack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 	l.once.Do(l.start)
-	return l.stack.Socket(typ, protocol)
+	return l.stack.Family().Socket(typ, protocol)
 }
 
 // Interfaces is posix.Interfacer.
@@ -44,7 +44,13 @@ func (l *lazyStack) start() {
 	b := kernel.Boot()
 	l.stack = New(Config{
 		Memory: int64(b.Memory), Hostname: cString(b.Hostname[:]),
-		Resolvers: func(servers []netip.Addr, search string) { posix.SetResolvers(servers, strings.Fields(search)) },
+		Resolvers: func(servers []netip.Addr, search string) {
+			var text []string
+			for _, a := range servers {
+				text = append(text, a.String())
+			}
+			posix.SetResolvers(text, strings.Fields(search))
+		},
 	})
 	for i := range int(b.Devices) {
 		d := &b.Device[i]

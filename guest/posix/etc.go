@@ -1,7 +1,6 @@
 package posix
 
 import (
-	"net/netip"
 	"strings"
 
 	"ukvm.dev/guest/posix/vnode"
@@ -37,14 +36,14 @@ func hostsText(s *System) string {
 	own := "127.0.1.1"
 	for n := range s.netConfigs() {
 		if n.Addr != [4]byte{} {
-			own = netip.AddrFrom4(n.Addr).String()
+			own = dotted(n.Addr)
 			break
 		}
 	}
 	b.WriteString(own + "\t" + s.hostname() + "\n")
 	for n := range s.netConfigs() {
 		if n.Host != [4]byte{} {
-			b.WriteString(netip.AddrFrom4(n.Host).String() + "\t" + hostAlias + "\n")
+			b.WriteString(dotted(n.Host) + "\t" + hostAlias + "\n")
 			break
 		}
 	}
@@ -66,7 +65,7 @@ func (s *System) netConfigs() func(yield func(*hypercall.NetConfig) bool) {
 // resolvers are the name servers and the search list of resolv.conf(5).
 type resolvers struct {
 	known   bool
-	servers []netip.Addr
+	servers []string
 	search  []string
 }
 
@@ -81,7 +80,7 @@ func resolvText(s *System) string {
 				if a == [4]byte{} {
 					break
 				}
-				r.servers = append(r.servers, netip.AddrFrom4(a))
+				r.servers = append(r.servers, dotted(a))
 			}
 			r.search = append(r.search, strings.Fields(cString(n.Search[:]))...)
 		}
@@ -91,18 +90,18 @@ func resolvText(s *System) string {
 		b.WriteString("search " + strings.Join(r.search, " ") + "\n")
 	}
 	for _, a := range r.servers {
-		b.WriteString("nameserver " + a.String() + "\n")
+		b.WriteString("nameserver " + a + "\n")
 	}
 	return b.String()
 }
 
 // SetResolvers makes /etc/resolv.conf name these servers and this search list: for a network stack that has learned
 // them. A file brought by --copy stays as it is.
-func SetResolvers(servers []netip.Addr, search []string) { system.setResolvers(servers, search) }
+func SetResolvers(servers, search []string) { system.setResolvers(servers, search) }
 
-func (s *System) setResolvers(servers []netip.Addr, search []string) {
+func (s *System) setResolvers(servers, search []string) {
 	s.mu.Lock()
-	s.host.resolvers = resolvers{true, append([]netip.Addr(nil), servers...), append([]string(nil), search...)}
+	s.host.resolvers = resolvers{true, append([]string(nil), servers...), append([]string(nil), search...)}
 	built := s.host.resolvNode
 	s.mu.Unlock()
 	if built != nil {

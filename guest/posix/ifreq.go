@@ -111,11 +111,11 @@ func (i *Interface) answer(request uint32, r *ifreq) syscall.Errno {
 // answerAddress stores the first IPv4 address, its mask or its broadcast address.
 func (i *Interface) answerAddress(request uint32, r *ifreq) syscall.Errno {
 	for _, prefix := range i.Addrs {
-		if !prefix.Addr().Is4() {
+		if prefix.Family != syscall.AF_INET {
 			continue
 		}
-		a := prefix.Addr().As4()
-		mask := ^uint32(0) << (32 - prefix.Bits())
+		a := prefix.as4()
+		mask := ^uint32(0) << (32 - prefix.Bits)
 		for k := range a {
 			m := byte(mask >> (24 - 8*k))
 			switch request {

@@ -1,7 +1,6 @@
 package posix
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -57,16 +56,16 @@ func (s *System) wrapInet(f Family, sock Socket, family uint16, typ, protocol in
 	return o
 }
 
-// address checks the family of an address and returns what Socket takes; AF_UNSPEC is the zero AddrPort.
-func (o *inetSocket) address(a sockaddr) (netip.AddrPort, syscall.Errno) {
+// address checks the family of an address and returns what Socket takes; AF_UNSPEC is the zero Addr.
+func (o *inetSocket) address(a sockaddr) (Addr, syscall.Errno) {
 	if a.family != syscall.AF_UNSPEC && a.family != o.family {
-		return netip.AddrPort{}, syscall.EAFNOSUPPORT
+		return Addr{}, syscall.EAFNOSUPPORT
 	}
 	return a.ip, 0
 }
 
-func (o *inetSocket) sockaddr(ip netip.AddrPort) sockaddr {
-	if !ip.IsValid() && ip.Port() == 0 {
+func (o *inetSocket) sockaddr(ip Addr) sockaddr {
+	if ip.Family == 0 && ip.Port == 0 {
 		return sockaddr{}
 	}
 	return sockaddr{family: o.family, ip: ip}
@@ -78,7 +77,7 @@ func (o *inetSocket) read(d *description, p []byte) (int, syscall.Errno) {
 }
 
 func (o *inetSocket) write(d *description, p []byte) (int, syscall.Errno) {
-	return o.sock.Send(p, netip.AddrPort{}, 0)
+	return o.sock.Send(p, Addr{}, 0)
 }
 
 func (o *inetSocket) close(d *description) { o.sock.Close() }
@@ -88,7 +87,7 @@ func (o *inetSocket) bind(a sockaddr) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	if !ip.IsValid() {
+	if ip.Family == 0 {
 		return syscall.EAFNOSUPPORT
 	}
 	return o.sock.Bind(ip)
@@ -130,7 +129,7 @@ func (o *inetSocket) accept() (socketObject, sockaddr, syscall.Errno) {
 
 func (o *inetSocket) receive(p []byte, flags int, c *control) (int, sockaddr, int, syscall.Errno) {
 	n, from, mflags, errno := o.sock.Recv(p, flags)
-	if errno != 0 || !from.IsValid() {
+	if errno != 0 || from.Family == 0 {
 		return n, sockaddr{}, mflags, errno
 	}
 	return n, o.sockaddr(from), mflags, 0

@@ -16,9 +16,12 @@ func (f fakeFamily) Socket(typ, protocol int) (Socket, syscall.Errno) { return n
 func (f fakeFamily) Interfaces() []Interface { return f }
 
 var testInterfaces = fakeFamily{
-	{Index: 1, Name: "lo", MTU: 65536, Loopback: true, Up: true, Addrs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")}},
+	{Index: 1, Name: "lo", MTU: 65536, Loopback: true, Up: true, Addrs: []Prefix{{Addr4([4]byte{127, 0, 0, 1}, 0), 8}}},
 	{Index: 2, Name: "eth0", MTU: 1500, Up: true, Hardware: [6]byte{2, 0, 0, 1, 2, 3},
-		Addrs: []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24"), netip.MustParsePrefix("fe80::1/64")}},
+		Addrs: []Prefix{
+			{Addr4([4]byte{10, 0, 2, 15}, 0), 24},
+			{Addr{Family: syscall.AF_INET6, IP: netip.MustParseAddr("fe80::1").As16()}, 64},
+		}},
 	{Index: 3, Name: "eth1", MTU: 9000},
 }
 

@@ -3,7 +3,6 @@ package posix
 import (
 	"bufio"
 	"fmt"
-	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -252,7 +251,7 @@ func TestEtc(t *testing.T) {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
-	s.setResolvers([]netip.Addr{netip.MustParseAddr("1.1.1.1")}, nil)
+	s.setResolvers([]string{"1.1.1.1"}, nil)
 	if got := p.slurp("/etc/resolv.conf"); got != "nameserver 1.1.1.1\n" {
 		t.Errorf("%q", got)
 	}
@@ -260,7 +259,7 @@ func TestEtc(t *testing.T) {
 		t.Error(errno)
 	}
 	early, c := newTestSystem(nil)
-	early.setResolvers([]netip.Addr{netip.MustParseAddr("8.8.8.8")}, []string{"x"})
+	early.setResolvers([]string{"8.8.8.8"}, []string{"x"})
 	p = &proc{caller: &guest{early, c}, t: t}
 	if got := p.slurp("/etc/resolv.conf"); got != "search x\nnameserver 8.8.8.8\n" {
 		t.Errorf("%q", got)

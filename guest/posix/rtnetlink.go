@@ -152,26 +152,22 @@ const iflaOperState = 16
 // addresses describes an interface's addresses of a family, or of all.
 func (w *netlinkWriter) addresses(i *Interface, family uint8) {
 	for _, p := range i.Addrs {
-		addr := p.Addr()
-		af := uint8(syscall.AF_INET)
-		if addr.Is6() {
-			af = syscall.AF_INET6
-		}
+		af := uint8(p.Family)
 		if family != syscall.AF_UNSPEC && family != af {
 			continue
 		}
 		const permanent, universe, link, host = 0x80, 0, 253, 254
 		scope := byte(universe)
 		switch {
-		case addr.IsLoopback():
+		case p.isLoopback():
 			scope = host
-		case addr.IsLinkLocalUnicast() && addr.Is6():
+		case p.isLinkLocal6():
 			scope = link
 		}
 		w.begin(syscall.RTM_NEWADDR, syscall.NLM_F_MULTI)
-		w.b = append(w.b, af, byte(p.Bits()), permanent, scope)
+		w.b = append(w.b, af, byte(p.Bits), permanent, scope)
 		w.b = append32(w.b, uint32(i.Index))
-		raw := addr.AsSlice()
+		raw := p.raw()
 		w.attr(syscall.IFA_ADDRESS, raw...)
 		if af == syscall.AF_INET {
 			w.attr(syscall.IFA_LOCAL, raw...)

@@ -1,8 +1,6 @@
 package posix
 
 import (
-	"net/netip"
-	"strconv"
 	"syscall"
 	"unsafe"
 )
@@ -10,10 +8,10 @@ import (
 // sockaddr is a socket address of any family here. The zero value is none.
 type sockaddr struct {
 	family uint16
-	ip     netip.AddrPort // AF_INET, AF_INET6
-	path   string         // AF_UNIX: a path, an abstract name after a NUL, or "" for unnamed
-	port   uint32         // AF_NETLINK: nl_pid
-	groups uint32         // AF_NETLINK: nl_groups
+	ip     Addr   // AF_INET, AF_INET6
+	path   string // AF_UNIX: a path, an abstract name after a NUL, or "" for unnamed
+	port   uint32 // AF_NETLINK: nl_pid
+	groups uint32 // AF_NETLINK: nl_groups
 }
 
 // Sizes of addresses (ip(7), ipv6(7), unix(7), netlink(7)).
@@ -40,19 +38,16 @@ func parseSockaddr(b []byte) (a sockaddr, errno syscall.Errno) {
 		if len(b) < sizeInet4 {
 			return a, syscall.EINVAL
 		}
-		a.ip = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), big16(b[2:]))
+		a.ip = Addr4([4]byte(b[4:8]), big16(b[2:]))
 		return a, 0
 	case syscall.AF_INET6:
 		if len(b) < sizeInet6RFC {
 			return a, syscall.EINVAL
 		}
-		ip := netip.AddrFrom16([16]byte(b[8:24]))
+		a.ip = Addr{Family: syscall.AF_INET6, Port: big16(b[2:]), IP: [16]byte(b[8:24])}
 		if len(b) >= sizeInet6 {
-			if scope := get32(b[24:]); scope != 0 && !ip.Is4In6() {
-				ip = ip.WithZone(strconv.FormatUint(uint64(scope), 10))
-			}
+			a.ip.Scope = get32(b[24:])
 		}
-		a.ip = netip.AddrPortFrom(ip, big16(b[2:]))
 		return a, 0
 	case syscall.AF_UNIX:
 		if len(b) > sizeUnix {
@@ -80,25 +75,18 @@ func (a sockaddr) appendTo(b []byte) []byte {
 		return b
 	}
 	b = append(b, byte(a.family), byte(a.family>>8))
-	port := a.ip.Port()
+	port := a.ip.Port
 	switch a.family {
 	case syscall.AF_INET:
-		ip := [4]byte{}
-		if a.ip.Addr().Is4() || a.ip.Addr().Is4In6() {
-			ip = a.ip.Addr().Unmap().As4()
-		}
+		ip := a.ip.as4()
 		b = append(b, byte(port>>8), byte(port))
 		b = append(b, ip[:]...)
 		b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)
 	case syscall.AF_INET6:
-		ip, scope := [16]byte{}, uint64(0)
-		if a.ip.Addr().IsValid() {
-			ip = a.ip.Addr().As16()
-			scope, _ = strconv.ParseUint(a.ip.Addr().Zone(), 10, 32)
-		}
+		ip := a.ip.as16()
 		b = append(b, byte(port>>8), byte(port), 0, 0, 0, 0)
 		b = append(b, ip[:]...)
-		b = append32(b, uint32(scope))
+		b = append32(b, a.ip.Scope)
 	case syscall.AF_UNIX:
 		b = append(b, a.path...)
 		if a.path != "" && a.path[0] != 0 {

@@ -1,9 +1,6 @@
 package posix
 
-import (
-	"net/netip"
-	"syscall"
-)
+import "syscall"
 
 // Events are poll(2) bits as Linux numbers them.
 type Events uint32
@@ -28,40 +25,40 @@ type Family interface {
 }
 
 // Socket is one end point of a protocol stack. It never blocks: an operation that would have to wait returns EAGAIN and
-// package posix waits for the readiness that the stack announces. It is safe for concurrent use. Addresses are IPv4 or
-// IPv6 addresses with port; the zero AddrPort means "none".
+// package posix waits for the readiness that the stack announces. It is safe for concurrent use. The zero
+// Addr means "none".
 //
 // Buffers belong to the caller and must not be kept: they may lie on a goroutine's stack, which moves.
 type Socket interface {
 	// Bind sets the local address; port 0 chooses one. Errors: EADDRINUSE, EADDRNOTAVAIL, EINVAL, EACCES.
-	Bind(local netip.AddrPort) syscall.Errno
+	Bind(local Addr) syscall.Errno
 
 	// Connect sets the peer. For a stream it starts the handshake and returns EINPROGRESS; EventOut follows, with the
 	// outcome in option SO_ERROR. A second call returns EALREADY or EISCONN. A datagram socket is connected at once;
-	// the zero AddrPort disconnects it (AF_UNSPEC).
-	Connect(peer netip.AddrPort) syscall.Errno
+	// the zero Addr disconnects it (AF_UNSPEC).
+	Connect(peer Addr) syscall.Errno
 
 	// Listen makes a bound stream socket accept connections; backlog bounds those not yet accepted.
 	Listen(backlog int) syscall.Errno
 
 	// Accept takes the next established connection.
-	Accept() (Socket, netip.AddrPort, syscall.Errno)
+	Accept() (Socket, Addr, syscall.Errno)
 
 	// Recv stores what has arrived into p and returns its length, the peer's address for datagrams, and the flags
 	// recvmsg(2) reports (MSG_TRUNC). flags are MSG_PEEK, MSG_TRUNC and MSG_OOB; others are posix's business. 0 bytes
 	// without error is the end of a stream.
-	Recv(p []byte, flags int) (n int, from netip.AddrPort, mflags int, errno syscall.Errno)
+	Recv(p []byte, flags int) (n int, from Addr, mflags int, errno syscall.Errno)
 
 	// Send queues p. A stream takes as much as fits (n < len(p) is normal); a datagram goes whole or not at all, to
 	// `to` or, if that is zero, to the connected peer. flags may hold MSG_MORE. Errors: EPIPE, ECONNRESET,
 	// EDESTADDRREQ, EMSGSIZE, ENETUNREACH, EHOSTUNREACH, ENOBUFS.
-	Send(p []byte, to netip.AddrPort, flags int) (n int, errno syscall.Errno)
+	Send(p []byte, to Addr, flags int) (n int, errno syscall.Errno)
 
 	// Shutdown closes the reading (SHUT_RD), the writing side (SHUT_WR) or both.
 	Shutdown(how int) syscall.Errno
 
 	// Name returns the local address, or the peer's (ENOTCONN without one).
-	Name(peer bool) (netip.AddrPort, syscall.Errno)
+	Name(peer bool) (Addr, syscall.Errno)
 
 	// SetOption and Option are setsockopt(2) and getsockopt(2) with the option's bytes as Linux lays them out on
 	// amd64. Option stores into v and returns the length. Unknown options are ENOPROTOOPT.
@@ -91,5 +88,5 @@ type Interface struct {
 	Hardware [6]byte
 	Loopback bool
 	Up       bool
-	Addrs    []netip.Prefix
+	Addrs    []Prefix
 }
