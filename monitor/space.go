@@ -54,6 +54,7 @@ func newSpace(size uint64) (*space, error) {
 	if err != nil {
 		return nil, err
 	}
+	ram.Warm()
 	s := &space{ram: ram, most: minChunk}
 	for s.most < maxChunk && s.most < size/chunkShare {
 		s.most *= 2
@@ -381,7 +382,7 @@ func (s *space) mapFile(seg *loader.Segment) error {
 		for order < guestmem.MaxOrder && at+hypercall.PageSize<<(order+1) <= whole {
 			order++
 		}
-		gpa, ok := s.ram.Alloc(order)
+		gpa, ok := s.ram.AllocCold(order)
 		if !ok {
 			return paging.ErrNoMemory
 		}

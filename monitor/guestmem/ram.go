@@ -36,6 +36,7 @@ type RAM struct {
 	all    []byte // the whole mapping
 	mem    []byte // the RAM in it
 	frames allocator
+	warm   *warm
 	files  []fileRange // parts that show a file
 }
 
@@ -130,7 +131,10 @@ func gpaOf(off uint64) hypercall.GPA {
 // Alloc takes a block of PageSize<<order bytes, aligned to its size and zero, or reports that there is none. order is
 // at most MaxOrder.
 func (r *RAM) Alloc(order int) (hypercall.GPA, bool) {
-	frame, ok := r.frames.alloc(order)
+	frame, ok := r.warm.alloc(order)
+	if !ok {
+		frame, ok = r.frames.alloc(order)
+	}
 	return gpaOf(frame * PageSize), ok
 }
 
@@ -144,8 +148,13 @@ func (r *RAM) Discard(gpa hypercall.GPA, n uint64) error {
 	if err := r.drop(off, n); err != nil {
 		return fmt.Errorf("give back guest memory: %w", err)
 	}
+	r.warm.lost(off/PageSize, n/PageSize)
 	for f := off / PageSize; f < (off+n)/PageSize; f++ {
-		r.frames.release(f)
+		if r.warm.has(f) {
+			r.warm.frames.release(f)
+		} else {
+			r.frames.release(f)
+		}
 	}
 	return nil
 }
@@ -156,14 +165,10 @@ const hugePage = 2 << 20
 // Populate has the host provide the memory of n bytes at gpa, a fresh block, now: one call for all pages costs less than
 // a fault for each, and KVM maps neighbours of a touched page along with it if they are there. A block as large as a huge page is one.
 func (r *RAM) Populate(gpa hypercall.GPA, n uint64) {
-	b, ok := r.Bytes(gpa, n)
-	if !ok {
-		return
+	off, ok := r.offset(gpa, n)
+	if ok && !r.warm.provided(off/PageSize, n/PageSize) {
+		r.populate(r.mem[off : off+n])
 	}
-	if n >= hugePage {
-		_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // a host without huge pages refuses, and does without
-	}
-	_ = unix.Madvise(b, unix.MADV_POPULATE_WRITE) // before Linux 5.14 the pages come when they are touched
 }
 
 func (r *RAM) drop(off, n uint64) error {
@@ -206,9 +211,10 @@ func (r *RAM) ShowFile(gpa hypercall.GPA, n uint64, f *os.File, at int64) error 
 	if err := r.remap(off, n, int(f.Fd()), at); err != nil {
 		return fmt.Errorf("map %s into guest memory: %w", f.Name(), err)
 	}
+	r.warm.lost(off/PageSize, n/PageSize)
 	r.files = append(r.files, fileRange{off, off + n})
 	return nil
 }
 
 // Used is the number of bytes in use.
-func (r *RAM) Used() uint64 { return r.frames.used * PageSize }
+func (r *RAM) Used() uint64 { return uint64(int64(r.frames.used)+r.warm.used()) * PageSize }
