@@ -46,6 +46,7 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 
 	ready := time.Now()
 	a.signals.Attach(vm, g.stop)
+	defer context.AfterFunc(ctx, func() { a.giveUp(ctx) })()
 	err = vm.Run(ctx)
 	a.signals.Detach()
 	if g.flags.stats {
@@ -54,6 +55,28 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 		s.write(a.stderr, g.flags.raw)
 	}
 	return err
+}
+
+// patience is how long a guest may take to stop where it is.
+const patience = time.Second
+
+// giveUp ends the process, because the context has ended, if nothing else does soon: a guest whose output nobody takes
+// waits in the middle of a call.
+func (a *app) giveUp(ctx context.Context) {
+	time.Sleep(patience)
+	code, sentence := cli.Failure(context.Cause(ctx))
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		if sentence != "" {
+			a.say("%s", sentence)
+		}
+	}()
+	select {
+	case <-said:
+	case <-time.After(patience): // nobody takes that either
+	}
+	a.exit(code)
 }
 
 // pack puts the files into c.

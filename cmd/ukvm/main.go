@@ -19,14 +19,15 @@ import (
 )
 
 func main() {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(a.run(os.Args[1:]))
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, exit: os.Exit}
+	a.exit(a.run(os.Args[1:]))
 }
 
 // app is what the commands have to do with the world outside.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	exit           func(code int) // ends the process
 
 	goFlags []string // flags of go build on the command line
 	signals *cli.Signals

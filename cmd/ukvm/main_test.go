@@ -16,7 +16,7 @@ import (
 // ukvm runs a command line.
 func ukvm(words ...string) (code int, stdout, stderr string) {
 	var out, err strings.Builder
-	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &err}
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &err, exit: func(code int) { panic("exit") }}
 	defer a.close()
 	code = a.run(words)
 	return code, out.String(), err.String()
