@@ -172,10 +172,11 @@ func (vm *VM) interrupted() error {
 		}
 	}
 	want := vm.takeSignals() || vm.space.control.Pending != 0
-	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now {
+	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now+upcallEarly {
 		want = true
 	}
-	if len(vm.nics) > 0 && now >= vm.busyIO {
+	// Rings that are due soon are served now: that saves an interruption.
+	if len(vm.nics) > 0 && now >= vm.busyIO-vm.pace/2 {
 		moved, err := vm.serveRings()
 		if err != nil {
 			return err

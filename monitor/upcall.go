@@ -8,6 +8,14 @@ import (
 // retryUpcall is how soon an upcall is tried again that found the guest kernel at work, in ns.
 const retryUpcall = 200_000
 
+// A busy guest wants upcalls at regular times. After each one the next is arranged for nextUpcall later, which saves the
+// call by which the kernel would ask for it, and one that it wants not later than upcallEarly after an interruption comes with
+// that. Both are in ns.
+const (
+	nextUpcall  = 10_000_000
+	upcallEarly = 200_000
+)
+
 // upcall gets the guest kernel's attention, now or, if it is at work, soon.
 func (vm *VM) upcall(now int64) error {
 	c := vm.space.control
@@ -27,6 +35,7 @@ func (vm *VM) upcall(now int64) error {
 		return nil
 	}
 	vm.enterUpcall(r, hypercall.NoException, 0, 0)
+	vm.vcpu.KickAt(now + nextUpcall)
 	return nil
 }
 

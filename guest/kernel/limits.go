@@ -13,6 +13,6 @@ const (
 	sliceNanos = 10_000_000 // how long a thread may run while others wait
 
 	// How much later than its time a sleeper may wake while another thread runs without entering the kernel. An upcall
-	// costs up to 50 µs; Go's sysmon would ask for one every 20 µs, and needs one every 10 ms to preempt goroutines.
-	patience = 5_000_000
+	// costs up to 100 µs; Go's sysmon would ask for one every 20 µs, and needs one every 10 ms to preempt goroutines.
+	patience = 10_000_000
 )
