@@ -1,8 +1,8 @@
 package kernel
 
 // epoll(7). An interest joins a descriptor to an epoll instance; it hangs in the list of its descriptor, and in the
-// ready list of its epoll while it may have something to report. Edge-triggered interests report what was raised since
-// they last reported; level-triggered ones what holds.
+// ready list of its epoll while it may have something to report, which is what holds then. Level-triggered interests
+// stay in the list as long as something holds; edge-triggered ones get there only when something is raised.
 //
 // A deviation from Linux: interests belong to descriptor numbers, not to what they describe, so closing a number ends
 // them even if there are duplicates.
@@ -25,7 +25,6 @@ type interest struct {
 	fd         uint32
 	epoll      uint32
 	events     uint32
-	raised     uint32
 	nextOfFile uint32
 	nextReady  uint32
 	prevReady  uint32
@@ -49,7 +48,11 @@ var (
 	epolls       [maxEpolls]epoll
 )
 
+// sysEpollCreate is epoll_create1; the size that epoll_create has must be positive, and is of no use.
 func sysEpollCreate(flags uint64) uint64 {
+	if flags&^oCloexec != 0 {
+		return fail(eINVAL)
+	}
 	for i := range epolls {
 		if epolls[i].used {
 			continue
@@ -118,6 +121,7 @@ func interestRemove(i uint32) {
 	interestFree = i
 }
 
+// interestQueue puts an interest at the end of its epoll's ready list if it is not in it.
 func interestQueue(i uint32) {
 	in := &interests[i]
 	if in.queued {
@@ -131,12 +135,6 @@ func interestQueue(i uint32) {
 		interests[e.last].nextReady = i
 	}
 	e.last = i
-	if e.waiters > 0 {
-		epollWake(in.epoll)
-	}
-	if files[e.fd].interest != 0 {
-		setReady(uint64(e.fd), epollIn, 0)
-	}
 }
 
 func interestUnqueue(i uint32) {
@@ -158,18 +156,20 @@ func interestUnqueue(i uint32) {
 	in.queued, in.nextReady, in.prevReady = false, 0, 0
 }
 
-// interestRaise notes events on an interest's descriptor.
+// interestRaise takes events on an interest's descriptor to its epoll, and to those who wait for that.
 func interestRaise(i uint32, events uint32) {
 	in := &interests[i]
-	if in.events&epollBits == 0 { // a one-shot that has fired
+	if in.events&events&epollBits == 0 { // of no interest, or a one-shot that has fired
 		return
 	}
-	e := events & (in.events | epollErr | epollHup) & epollBits
-	if e == 0 {
-		return
-	}
-	in.raised |= e
 	interestQueue(i)
+	e := &epolls[in.epoll]
+	if e.waiters > 0 {
+		epollWake(in.epoll)
+	}
+	if files[e.fd].interest != 0 {
+		setReady(uint64(e.fd), epollIn, 0)
+	}
 }
 
 func sysEpollCtl(epfd, op, fd, event uint64) uint64 {
@@ -210,7 +210,6 @@ func sysEpollCtl(epfd, op, fd, event uint64) uint64 {
 		if i == 0 {
 			return fail(eNOENT)
 		}
-		interestUnqueue(i)
 	case del:
 		if i == 0 {
 			return fail(eNOENT)
@@ -221,8 +220,10 @@ func sysEpollCtl(epfd, op, fd, event uint64) uint64 {
 		return fail(eINVAL)
 	}
 	in := &interests[i]
-	in.events, in.data, in.raised = *word32(event), *word(event + 4), 0
-	interestRaise(i, readiness(f))
+	in.events, in.data = *word32(event)|epollErr|epollHup, *word(event + 4)
+	if !in.queued {
+		interestRaise(i, readiness(f))
+	}
 	return 0
 }
 
@@ -230,16 +231,26 @@ func sysEpollCtl(epfd, op, fd, event uint64) uint64 {
 func readiness(f *file) uint32 {
 	switch f.kind {
 	case kindEpoll:
-		if epolls[f.value].first != 0 {
-			return epollIn
-		}
-		return 0
+		return epollReadiness(&epolls[f.value])
 	case kindConsole:
 		if f.value != 0 {
 			return epollOut
 		}
 	}
 	return eventsOf(f.level)
+}
+
+// epollReadiness is whether one of an epoll's interests has something to report. Those that no longer have leave the
+// ready list.
+func epollReadiness(e *epoll) uint32 {
+	for e.first != 0 {
+		in := &interests[e.first]
+		if readiness(&files[in.fd])&in.events != 0 {
+			return epollIn
+		}
+		interestUnqueue(e.first)
+	}
+	return 0
 }
 
 // epollDepth is how deep e watches other epolls; epollNest or more if it is too deep or leads back to root.
@@ -275,30 +286,16 @@ func sysEpollWait(t *thread) bool {
 		f.RAX = fail(eFAULT)
 		return true
 	}
-	collectDevices()
-	if f.RAX = epollCollect(e, f.RSI, n); f.RAX != 0 {
-		return true
-	}
-	until := uint64(0)
-	switch timeout := f.R10; {
-	case t.again:
-		until = t.limit
-	case t.call == nrEpollPwait2:
-		if timeout != 0 {
-			d, ok := timespec(timeout)
-			if !ok {
-				f.RAX = fail(eINVAL)
-				return true
-			}
-			if d == 0 {
-				return true
-			}
-			until = now() + d
+	until, nowait := t.limit, false
+	if !t.again {
+		if until, nowait, errno = epollTimeout(t.call, f.R10); errno != 0 {
+			f.RAX = fail(errno)
+			return true
 		}
-	case int32(timeout) == 0:
+	}
+	collectDevices()
+	if f.RAX = epollCollect(e, f.RSI, n); f.RAX != 0 || nowait {
 		return true
-	case int32(timeout) > 0:
-		until = now() + uint64(uint32(timeout))*1e6
 	}
 	t.key, t.limit = uint64(e), until
 	epolls[e].waiters++
@@ -307,19 +304,32 @@ func sysEpollWait(t *thread) bool {
 	return false
 }
 
+// epollTimeout is when an epoll_wait ends at the latest, 0 for never.
+func epollTimeout(call, timeout uint64) (until uint64, nowait bool, errno uint64) {
+	switch {
+	case call == nrEpollPwait2:
+		if timeout == 0 {
+			return 0, false, 0
+		}
+		d, errno := timespec(timeout)
+		return now() + d, d == 0, errno
+	case int32(timeout) == 0:
+		return 0, true, 0
+	case int32(timeout) > 0:
+		return now() + uint64(uint32(timeout))*1e6, false, 0
+	}
+	return 0, false, 0
+}
+
 // epollCollect stores up to n events at addr (struct epoll_event is packed: 12 bytes) and returns how many.
 func epollCollect(e uint32, addr, n uint64) (stored uint64) {
 	ep := &epolls[e]
-	for left := ep.count; left > 0 && ep.first != 0 && stored < n; left-- {
-		i := ep.first
+	last := ep.last // those behind it have been looked at
+	for i := uint32(0); i != last && stored < n; {
+		i = ep.first
 		in := &interests[i]
 		interestUnqueue(i)
-		holds := readiness(&files[in.fd]) & (in.events | epollErr | epollHup)
-		events := holds
-		if in.events&epollEdge != 0 {
-			events = in.raised & (holds | epollHup | epollErr)
-		}
-		in.raised = 0
+		events := readiness(&files[in.fd]) & in.events
 		if events == 0 {
 			continue
 		}

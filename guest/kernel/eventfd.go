@@ -6,6 +6,9 @@ const eventfdMax = ^uint64(0) - 1
 
 func sysEventfd(initial, flags uint64) uint64 {
 	const semaphore = 1
+	if flags&^(semaphore|oNonblock|oCloexec) != 0 {
+		return fail(eINVAL)
+	}
 	fd, errno := openFile(0, kindEventfd, flags, initial&0xffffffff)
 	if errno != 0 {
 		return fail(errno)
@@ -14,20 +17,22 @@ func sysEventfd(initial, flags uint64) uint64 {
 	if flags&semaphore != 0 {
 		f.flags |= fileSemaphore
 	}
-	eventfdReady(f, fd)
+	eventfdReady(f, fd, 0)
 	return fd
 }
 
-// eventfdReady brings the readiness of an eventfd up to date.
-func eventfdReady(f *file, fd uint64) {
-	set, clear := uint32(epollOut), uint32(epollIn)
+// eventfdReady brings the readiness of an eventfd up to date, and raises the event that a read or a write is: as in
+// Linux even if that changes nothing, such as adding 0.
+func eventfdReady(f *file, fd uint64, event uint32) {
+	holds := uint32(0)
 	if f.value != 0 {
-		set, clear = epollIn|epollOut, 0
+		holds |= epollIn
 	}
-	if f.value == eventfdMax {
-		set, clear = epollIn, epollOut
+	if f.value != eventfdMax {
+		holds |= epollOut
 	}
-	setReady(fd, set, clear)
+	f.level = levelOf(holds)
+	raiseEvents(fd, event)
 }
 
 func eventfdRead(f *file, fd, addr, n uint64) uint64 {
@@ -43,7 +48,7 @@ func eventfdRead(f *file, fd, addr, n uint64) uint64 {
 	}
 	f.value -= v
 	*word(addr) = v
-	eventfdReady(f, fd)
+	eventfdReady(f, fd, epollOut)
 	return 8
 }
 
@@ -60,6 +65,6 @@ func eventfdWrite(f *file, fd, addr, n uint64) uint64 {
 		return fail(eAGAIN)
 	}
 	f.value += v
-	eventfdReady(f, fd)
+	eventfdReady(f, fd, epollIn)
 	return 8
 }

@@ -190,11 +190,16 @@ func setReady(fd uint64, set, clear uint32) {
 	f := &files[fd]
 	f.level = f.level&^levelOf(clear) | levelOf(set)
 	if set != 0 {
-		for i := f.interest; i != 0; i = interests[i].nextOfFile {
-			interestRaise(i, set)
-		}
-		wakeReaders(fd, set)
+		raiseEvents(fd, set)
 	}
+}
+
+// raiseEvents tells those who are interested in a descriptor that something has happened to it.
+func raiseEvents(fd uint64, events uint32) {
+	for i := files[fd].interest; i != 0; i = interests[i].nextOfFile {
+		interestRaise(i, events)
+	}
+	wakeReaders(fd, events)
 }
 
 // wakeReaders lets threads that wait to read a descriptor try again.
@@ -248,7 +253,7 @@ func sysDup(fd, from, flags uint64) uint64 {
 }
 
 func sysDup3(fd, to, flags uint64) uint64 {
-	if fd == to {
+	if fd == to || flags&^oCloexec != 0 {
 		return fail(eINVAL)
 	}
 	return sysDup2(fd, to, flags)
@@ -285,6 +290,9 @@ func sysFcntl(fd, cmd, arg uint64) uint64 {
 	f := lookup(fd)
 	if f == nil {
 		return fail(eBADF)
+	}
+	if (cmd == dupfd || cmd == dupfdCloexec) && arg >= min(rlimits[limitFiles][0], maxFiles) {
+		return fail(eINVAL)
 	}
 	switch cmd {
 	case dupfd:

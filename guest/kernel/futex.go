@@ -20,50 +20,67 @@ func sysFutex(t *thread) bool {
 		opWakeBitset = 10
 		private      = 128
 		realtime     = 256
+		anyBits      = 0xffffffff
 	)
 	f := &t.frame
-	addr, val, timeout := f.RDI, uint32(f.RDX), f.R10
-	op := f.RSI &^ private
+	addr, val := f.RDI, uint32(f.RDX)
+	op, bits := f.RSI&^private, uint32(anyBits)
+	if op&^realtime == opWaitBitset || op == opWakeBitset {
+		bits = uint32(f.R9)
+	}
 	switch op {
 	case opWait, opWaitBitset, opWaitBitset | realtime:
-		if addr&3 != 0 || !userRange(addr, 4, protRead) {
-			f.RAX = fail(eINVAL)
-			return true
+		until, errno := futexTimeout(f.R10, op != opWait, op&realtime != 0)
+		switch {
+		case errno != 0:
+		case addr&3 != 0 || bits == 0:
+			errno = eINVAL
+		case bits != anyBits:
+			errno = eNOSYS
+		case !userRange(addr, 4, protRead):
+			errno = eFAULT
+		case *word32(addr) != val:
+			errno = eAGAIN
+		case until != 0 && until <= now():
+			errno = eTIMEDOUT
 		}
-		if *word32(addr) != val {
-			f.RAX = fail(eAGAIN)
+		if errno != 0 {
+			f.RAX = fail(errno)
 			return true
-		}
-		until := uint64(0)
-		if timeout != 0 {
-			d, ok := timespec(timeout)
-			if !ok {
-				f.RAX = fail(eINVAL)
-				return true
-			}
-			n := now()
-			until = n + d
-			if op != opWait { // the bit-set form takes an absolute time
-				until = d
-				if op&realtime != 0 {
-					until = d - realtimeOffset()
-				}
-			}
-			if int64(until-n) <= 0 {
-				f.RAX = fail(eTIMEDOUT)
-				return true
-			}
 		}
 		t.key = addr
 		wait(waitFutex, until)
 		futexAppend(running)
 		return false
 	case opWake, opWakeBitset:
-		f.RAX = uint64(futexWake(addr, val))
+		switch {
+		case addr&3 != 0 || bits == 0:
+			f.RAX = fail(eINVAL)
+		case bits != anyBits:
+			f.RAX = fail(eNOSYS)
+		default:
+			f.RAX = uint64(futexWake(addr, val))
+		}
 		return true
 	}
 	f.RAX = fail(eNOSYS)
 	return true
+}
+
+// futexTimeout is when a wait ends at the latest, in monotonic time, 0 for never. The bit-set form gives an absolute
+// time.
+func futexTimeout(addr uint64, absolute, realtime bool) (until, errno uint64) {
+	if addr == 0 {
+		return 0, 0
+	}
+	d, errno := timespec(addr)
+	switch {
+	case !absolute:
+		d += now()
+	case realtime:
+		d -= min(d, realtimeOffset())
+	}
+	return max(d, 1), errno
 }
 
 func futexAppend(i uint32) {

@@ -68,10 +68,13 @@ func simple(t *thread, f *hypercall.Frame) uint64 {
 	case nrRtSigprocmask:
 		return sysRtSigprocmask(t, f.RDI, f.RSI, f.RDX, f.R10)
 	case nrRtSigpending:
-		return sysRtSigpending(t, f.RDI)
+		return sysRtSigpending(t, f.RDI, f.RSI)
 	case nrSigaltstack:
 		return sysSigaltstack(t, f.RDI, f.RSI)
 	case nrTgkill:
+		if f.RDI != processID {
+			return fail(eSRCH)
+		}
 		return sysTgkill(f.RSI, f.RDX)
 	case nrTkill:
 		return sysTgkill(f.RDI, f.RSI)
@@ -89,8 +92,14 @@ func simple(t *thread, f *hypercall.Frame) uint64 {
 		return uint64(t.tid)
 	case nrGetpid, nrGetpgrp:
 		return processID
-	case nrGetppid, nrGetuid, nrGeteuid, nrGetgid, nrGetegid:
+	case nrGetppid, nrGetuid, nrGeteuid, nrGetgid, nrGetegid, nrSync:
 		return 0
+	case nrGetresuid, nrGetresgid:
+		return sysGetres(f.RDI, f.RSI, f.RDX)
+	case nrUmask:
+		was := FileMask
+		FileMask = uint32(f.RDI & 0o777)
+		return uint64(was)
 	case nrClockGettime:
 		return sysClockGettime(f.RDI, f.RSI)
 	case nrClockGetres:
@@ -98,9 +107,9 @@ func simple(t *thread, f *hypercall.Frame) uint64 {
 	case nrGettimeofday:
 		return sysGettimeofday(f.RDI)
 	case nrGetrandom:
-		return sysGetrandom(f.RDI, f.RSI)
+		return sysGetrandom(f.RDI, f.RSI, f.RDX)
 	case nrSchedGetaffinity:
-		return sysSchedGetaffinity(f.RSI, f.RDX)
+		return sysSchedGetaffinity(f.RDI, f.RSI, f.RDX)
 	case nrSchedSetaffinity:
 		return 0
 	case nrPrlimit64:
@@ -110,7 +119,7 @@ func simple(t *thread, f *hypercall.Frame) uint64 {
 	case nrSetrlimit:
 		return sysPrlimit(0, f.RDI, f.RSI, 0)
 	case nrGetrusage:
-		return sysGetrusage(f.RSI)
+		return sysGetrusage(f.RDI, f.RSI)
 	case nrSysinfo:
 		return sysSysinfo(f.RDI)
 	case nrTimes:
@@ -121,7 +130,12 @@ func simple(t *thread, f *hypercall.Frame) uint64 {
 		return fail(eNOENT) // from the runtime; a program's own come to package posix
 	case nrFork, nrVfork, nrExecve:
 		return fail(eNOSYS)
-	case nrEpollCreate, nrEpollCreate1:
+	case nrEpollCreate:
+		if int32(f.RDI) <= 0 {
+			return fail(eINVAL)
+		}
+		return sysEpollCreate(0)
+	case nrEpollCreate1:
 		return sysEpollCreate(f.RDI)
 	case nrEpollCtl:
 		return sysEpollCtl(f.RDI, f.RSI, f.RDX, f.R10)

@@ -87,6 +87,9 @@ func sysSetitimer(which, new, old uint64) uint64 {
 	if !userRange(new, 32, protRead) {
 		return fail(eFAULT)
 	}
+	if *word(new + 8) >= 1e6 || *word(new + 24) >= 1e6 || int64(*word(new)|*word(new + 16)) < 0 {
+		return fail(eINVAL)
+	}
 	period, value := timeval(new), timeval(new+16)
 	t.period, t.next = period, 0
 	if value != 0 {
@@ -112,4 +115,5 @@ func sysGetitimer(which, addr uint64) uint64 {
 	return 0
 }
 
-func timeval(addr uint64) uint64 { return *word(addr)*1e9 + *word(addr + 8)*1000 }
+// timeval reads a struct timeval as ns. It saturates at 285 years.
+func timeval(addr uint64) uint64 { return min(*word(addr), 9e9)*1e9 + *word(addr + 8)*1000 }

@@ -25,21 +25,31 @@ const (
 	madvFree          = 8
 	madvPopulateRead  = 22
 	madvPopulateWrite = 23
+	madvCollapse      = 25 // the highest; 5 to 7 are none
 )
 
 func roundUp(n uint64) uint64 { return (n + pageMask) &^ pageMask }
 
-// rangeOK checks a page-aligned start and a length, and returns the end of the range.
-func rangeOK(start, n uint64) (end uint64, ok bool) {
+// pageRange checks a start, which must be page-aligned, and a length, and returns the end of the range.
+func pageRange(start, n uint64) (end, errno uint64) {
 	end = start + roundUp(n)
-	return end, start&pageMask == 0 && n <= mmapEnd && start >= userStart && end >= start && end <= uint64(hypercall.UserEnd)
+	switch {
+	case start&pageMask != 0:
+		return 0, eINVAL
+	case n > mmapEnd, start < userStart, end < start, end > uint64(hypercall.UserEnd):
+		return 0, eNOMEM
+	}
+	return end, 0
 }
 
 func sysMmap(t *thread) uint64 {
 	f := &t.frame
 	addr, n, flags := f.RDI, f.RSI, f.R10
-	if n == 0 || n > mmapEnd {
+	if n == 0 || flags&(mapShared|mapPrivate) == 0 {
 		return fail(eINVAL)
+	}
+	if n > mmapEnd {
+		return fail(eNOMEM)
 	}
 	if flags&mapAnonymous == 0 {
 		return fail(eNOSYS) // files are package posix's
@@ -50,12 +60,15 @@ func sysMmap(t *thread) uint64 {
 	}
 	n = roundUp(n)
 	if flags&(mapFixed|mapFixedNoReplace) != 0 {
-		end, ok := rangeOK(addr, n)
-		if !ok {
-			return fail(eINVAL)
+		end, errno := pageRange(addr, n)
+		if errno != 0 {
+			return fail(errno)
 		}
 		if flags&mapFixedNoReplace != 0 && !unmapped(addr, end) {
 			return fail(eEXIST)
+		}
+		if !room(addr, end) {
+			return fail(eNOMEM)
 		}
 		if e := unmap(addr, end); e != 0 {
 			return fail(e)
@@ -102,8 +115,8 @@ func unmap(start, end uint64) (errno uint64) {
 }
 
 func sysMunmap(start, n uint64) uint64 {
-	end, ok := rangeOK(start, n)
-	if !ok || n == 0 {
+	end, errno := pageRange(start, n)
+	if errno != 0 || n == 0 {
 		return fail(eINVAL)
 	}
 	if e := unmap(start, end); e != 0 {
@@ -113,12 +126,15 @@ func sysMunmap(start, n uint64) uint64 {
 }
 
 func sysMprotect(start, n, bits uint64) uint64 {
-	end, ok := rangeOK(start, n)
-	if !ok {
-		return fail(eINVAL)
+	end, errno := pageRange(start, n)
+	if errno != 0 {
+		return fail(errno)
 	}
 	prot, ok := protOf(bits)
-	if !ok {
+	switch {
+	case bits&^(protRead|protWrite|protExec) != 0:
+		return fail(eINVAL)
+	case !ok:
 		return fail(eACCES)
 	}
 	if !userRange(start, end-start, protNone) {
@@ -127,10 +143,11 @@ func sysMprotect(start, n, bits uint64) uint64 {
 	if start == end {
 		return 0
 	}
-	used, ok := cut(start, end)
-	if !ok || !insert(start, end, prot, used) {
+	if !room(start, end) {
 		return fail(eNOMEM)
 	}
+	used, _ := cut(start, end)
+	insert(start, end, prot, used)
 	if used {
 		memory(hypercall.MemoryProtect, prot, start, end)
 	}
@@ -138,15 +155,21 @@ func sysMprotect(start, n, bits uint64) uint64 {
 }
 
 func sysMadvise(start, n, advice uint64) uint64 {
-	end, ok := rangeOK(start, n)
-	if !ok {
+	end, errno := pageRange(start, n)
+	if errno != 0 {
+		return fail(errno)
+	}
+	if advice > madvCollapse || advice > madvDontNeed && advice < madvFree {
 		return fail(eINVAL)
+	}
+	if !userRange(start, end-start, protNone) {
+		return fail(eNOMEM)
+	}
+	if start == end {
+		return 0
 	}
 	switch advice {
 	case madvDontNeed:
-		if !userRange(start, end-start, protNone) {
-			return fail(eNOMEM)
-		}
 		memory(hypercall.MemoryDrop, 0, start, end)
 	case madvPopulateRead, madvPopulateWrite:
 		if !userRange(start, end-start, protRead) {

@@ -29,6 +29,7 @@ const (
 	nrExit             = 60
 	nrKill             = 62
 	nrFcntl            = 72
+	nrUmask            = 95
 	nrGettimeofday     = 96
 	nrGetrlimit        = 97
 	nrGetrusage        = 98
@@ -40,11 +41,14 @@ const (
 	nrGetegid          = 108
 	nrGetppid          = 110
 	nrGetpgrp          = 111
+	nrGetresuid        = 118
+	nrGetresgid        = 120
 	nrRtSigpending     = 127
 	nrSigaltstack      = 131
 	nrPrctl            = 157
 	nrArchPrctl        = 158
 	nrSetrlimit        = 160
+	nrSync             = 162
 	nrGettid           = 186
 	nrTkill            = 200
 	nrFutex            = 202

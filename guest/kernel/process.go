@@ -8,10 +8,24 @@ const processID = 1
 // mainThread is the index of the thread that main starts on.
 const mainThread = 1
 
+// sysGetres is getresuid and getresgid: all three are root.
+func sysGetres(real, effective, saved uint64) uint64 {
+	for _, addr := range [...]uint64{real, effective, saved} {
+		if !userRange(addr, 4, protWrite) {
+			return fail(eFAULT)
+		}
+		*word32(addr) = 0
+	}
+	return 0
+}
+
 // sysSchedGetaffinity stores the mask of processors to run on: one.
-func sysSchedGetaffinity(n, addr uint64) uint64 {
+func sysSchedGetaffinity(tid, n, addr uint64) uint64 {
 	if n < 8 || n&7 != 0 {
 		return fail(eINVAL)
+	}
+	if tid != 0 && findThread(tid) == 0 {
+		return fail(eSRCH)
 	}
 	if !userRange(addr, 8, protWrite) {
 		return fail(eFAULT)
@@ -68,13 +82,21 @@ func sysPrlimit(pid, resource, new, old uint64) uint64 {
 	return 0
 }
 
-// sysGetrusage stores processor time and resident size; the other fields of struct rusage (144 bytes) are zero.
-func sysGetrusage(addr uint64) uint64 {
+// sysGetrusage stores processor time and resident size; the other fields of struct rusage (144 bytes) are zero. There
+// are no children, and one thread's share is not known.
+func sysGetrusage(who, addr uint64) uint64 {
+	const children, thread = -1, 1
+	if int32(who) < children || int32(who) > thread {
+		return fail(eINVAL)
+	}
 	if !userRange(addr, 144, protWrite) {
 		return fail(eFAULT)
 	}
 	for i := uint64(0); i < 144; i += 8 {
 		*word(addr + i) = 0
+	}
+	if int32(who) == children {
+		return 0
 	}
 	putTimeval(addr, busyTime(now()))
 	*word(addr + 32) = control().Resident / 1024

@@ -83,7 +83,10 @@ func quarter(x *[16]uint32, a, b, c, d int) {
 func rotate(v uint32, n uint) uint32 { return v<<n | v>>(32-n) }
 
 // sysGetrandom fills memory of the program's; all flags mean the same here.
-func sysGetrandom(addr, n uint64) uint64 {
+func sysGetrandom(addr, n, flags uint64) uint64 {
+	if flags > 7 {
+		return fail(eINVAL)
+	}
 	if !userRange(addr, n, protWrite) {
 		return fail(eFAULT)
 	}

@@ -49,6 +49,23 @@ func unmapped(start, end uint64) bool {
 	return i == int(r.Count) || uint64(r.Table[i].Start) >= end
 }
 
+// room reports whether [start, end) can be replaced by one region. The table grows by one for each of the two that lies
+// inside a region, and where nothing is mapped.
+func room(start, end uint64) bool {
+	r := regions()
+	c, need := int(r.Count), 0
+	if i := regionAfter(start); i < c && uint64(r.Table[i].Start) < start {
+		need++
+	}
+	if i := regionAfter(end); i < c && uint64(r.Table[i].Start) < end {
+		need++
+	}
+	if unmapped(start, end) {
+		need = 1
+	}
+	return c+need <= len(r.Table)
+}
+
 // openGap makes room for n table entries at index i. It reports whether there was room.
 func openGap(i, n int) bool {
 	r := regions()

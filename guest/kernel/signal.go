@@ -145,6 +145,9 @@ func sysRtSigprocmask(t *thread, how, new, old, size uint64) uint64 {
 	if size != 8 {
 		return fail(eINVAL)
 	}
+	if new != 0 && !userRange(new, 8, protRead) || old != 0 && !userRange(old, 8, protWrite) {
+		return fail(eFAULT)
+	}
 	was, set := t.mask, uint64(0)
 	if new != 0 {
 		set = *word(new)
@@ -166,7 +169,10 @@ func sysRtSigprocmask(t *thread, how, new, old, size uint64) uint64 {
 	return 0
 }
 
-func sysRtSigpending(t *thread, set uint64) uint64 {
+func sysRtSigpending(t *thread, set, size uint64) uint64 {
+	if size != 8 {
+		return fail(eINVAL)
+	}
 	if !userRange(set, 8, protWrite) {
 		return fail(eFAULT)
 	}
@@ -208,6 +214,9 @@ func sysSigaltstack(t *thread, new, old uint64) uint64 {
 }
 
 func sysTgkill(tid, sig uint64) uint64 {
+	if int32(tid) <= 0 {
+		return fail(eINVAL)
+	}
 	i := findThread(tid)
 	if i == 0 {
 		return fail(eSRCH)

@@ -89,20 +89,21 @@ func siftDown(at uint32) {
 // sysNanosleep is nanosleep and, with RDI giving the clock and RSI the flags, clock_nanosleep.
 func sysNanosleep(t *thread, clock, flags, request uint64) (done bool) {
 	const timerAbstime = 1
-	if !userRange(request, 16, protRead) {
-		t.frame.RAX = fail(eFAULT)
-		return true
+	d, errno := timespec(request)
+	if _, known := clockRead(clock); !known {
+		errno = eINVAL
+	} else if clock != clockRealtime && clock != clockMonotonic_ && clock != clockBoottime && clock != clockTAI {
+		errno = eOPNOTSUPP
 	}
-	d, ok := timespec(request)
-	if !ok {
-		t.frame.RAX = fail(eINVAL)
+	if errno != 0 {
+		t.frame.RAX = fail(errno)
 		return true
 	}
 	n := now()
 	until := n + d
 	if flags&timerAbstime != 0 {
 		until = d
-		if clock == clockRealtime {
+		if clock == clockRealtime || clock == clockTAI {
 			until = d - realtimeOffset()
 		}
 	}
@@ -115,13 +116,16 @@ func sysNanosleep(t *thread, clock, flags, request uint64) (done bool) {
 }
 
 // timespec reads a struct timespec as ns. It saturates at 292 years.
-func timespec(addr uint64) (ns uint64, ok bool) {
+func timespec(addr uint64) (ns, errno uint64) {
+	if !userRange(addr, 16, protRead) {
+		return 0, eFAULT
+	}
 	sec, nsec := *word(addr), *word(addr + 8)
 	if int64(sec) < 0 || nsec >= 1e9 {
-		return 0, false
+		return 0, eINVAL
 	}
 	if sec > 9e9 {
-		return 9e18, true
+		return 9e18, 0
 	}
-	return sec*1e9 + nsec, true
+	return sec*1e9 + nsec, 0
 }

@@ -135,6 +135,9 @@ func sysClone(t *thread) uint64 {
 	if flags&cloneVM == 0 || flags&cloneThread == 0 {
 		return fail(eNOSYS) // fork, vfork: there is one process
 	}
+	if flags&cloneSetTLS != 0 && f.R8 >= uint64(hypercall.UserEnd) {
+		return fail(ePERM)
+	}
 	i := newThread()
 	if i == 0 {
 		return fail(eAGAIN)
@@ -171,9 +174,15 @@ func sysArchPrctl(t *thread) uint64 {
 	const setFS, getFS = 0x1002, 0x1003
 	switch t.frame.RDI {
 	case setFS:
+		if t.frame.RSI >= uint64(hypercall.UserEnd) {
+			return fail(ePERM) // WRFSBASE faults on what is not canonical
+		}
 		t.fs = t.frame.RSI
 		return 0
 	case getFS:
+		if !userRange(t.frame.RSI, 8, protWrite) {
+			return fail(eFAULT)
+		}
 		*word(t.frame.RSI) = t.fs
 		return 0
 	}
