@@ -108,9 +108,13 @@ func (a *app) built(err error, messages *goMessages, packages []string) error {
 	case errors.Is(err, build.ErrNotFound):
 		return cli.Errorf(cli.CodeNotFound, "there is no package %s: %s", what, messages.reason())
 	}
-	messages.release()
 	if errors.As(err, &failed) && failed.ExitCode > 0 {
+		if messages.sentence() {
+			return cli.Errorf(cli.CodeFailed, "%s does not build: %s", what, messages.reason())
+		}
+		messages.release()
 		return cli.Errorf(cli.CodeFailed, "%s does not build: %s failed", what, failed.Command)
 	}
+	messages.release()
 	return err
 }

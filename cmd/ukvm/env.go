@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) envCommand() *cobra.Command {
-	var raw bool
+	var raw, quiet bool
 	cmd := &cobra.Command{
 		Use:   "env [flags]",
 		Short: "Print the settings that make plain go build produce images",
@@ -23,8 +23,13 @@ build that are given (-tags, ...) become part of GOFLAGS.`,
 		Args:                  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := a.catchSignals(cmd.Context())
-			settings, err := build.Env(ctx, build.Config{Flags: a.goFlags, Stderr: a.stderr, Progress: progress{a.stderr}})
-			if err != nil {
+			messages := &goMessages{w: a.stderr, quiet: quiet}
+			c := build.Config{Flags: a.goFlags, Stderr: messages}
+			if !quiet {
+				c.Progress = progress{a.stderr}
+			}
+			settings, err := build.Env(ctx, c)
+			if err := a.built(err, messages, nil); err != nil {
 				return err
 			}
 			if raw {
@@ -38,6 +43,7 @@ build that are given (-tags, ...) become part of GOFLAGS.`,
 		},
 	}
 	cmd.Flags().BoolVar(&raw, "json", false, "print an object")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "say nothing about progress")
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,6 +247,14 @@ func TestGoMessages(t *testing.T) {
 	}
 	if got, want := m.reason(), "no required module provides x; to add it: go get x"; got != want {
 		t.Errorf("reason is %q, want %q", got, want)
+	}
+	if m.sentence() {
+		t.Error("several lines are a sentence")
+	}
+	one := &goMessages{w: &out, quiet: true}
+	fmt.Fprint(one, "go: downloading x v1\ngo: no main packages to build\n")
+	if !one.sentence() || one.reason() != "no main packages to build" {
+		t.Errorf("one line is no sentence: %q", one.reason())
 	}
 	m.release()
 	if !strings.HasSuffix(out.String(), "# pkg\ngo: no required module provides x; to add it:\n\tgo get x\nmore") {

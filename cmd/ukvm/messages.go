@@ -44,6 +44,12 @@ func (m *goMessages) release() {
 	m.held.WriteTo(m.w)
 }
 
+// sentence reports whether all that has been held back is one line of the go command's own.
+func (m *goMessages) sentence() bool {
+	text := strings.TrimSpace(m.held.String() + string(m.line))
+	return strings.HasPrefix(text, "go: ") && !strings.Contains(text, "\n")
+}
+
 // reason is the first thing that has been held back, in one line and without the go command's marks.
 func (m *goMessages) reason() string {
 	reason := ""

@@ -122,7 +122,7 @@ func home(t testing.TB) string {
 
 // nobodysEnvironment has no path of the tests' own user.
 func nobodysEnvironment(home string) []string {
-	return []string{"HOME=" + home, "USER=nobody", "TMPDIR=" + home, "XDG_CACHE_HOME=", "UKVM_CACHE=", "GOCACHE=", "GOMODCACHE=", "GOPATH=",
+	return []string{"HOME=" + home, "USER=nobody", "TMPDIR=", "XDG_CACHE_HOME=", "UKVM_CACHE=", "GOCACHE=", "GOMODCACHE=", "GOPATH=",
 		"GOENV=off", "GOTMPDIR=", "GOFLAGS="}
 }
 
