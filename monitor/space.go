@@ -113,9 +113,8 @@ func (s *space) reserve(va hypercall.GVA, n uint64, prot uint32) ([]byte, error)
 	return b, nil
 }
 
-// region returns the guest's region around va, as its table has it. The table is the guest's: whatever it says, the
-// result is a page-aligned range within the user's part of the address space, with a protection that can be mapped.
-func (s *space) region(va hypercall.GVA) (r hypercall.Region, ok bool) {
+// regionAfter is the index of the first region that ends after va, in a table that is sorted.
+func (s *space) regionAfter(va hypercall.GVA) int {
 	lo, hi := 0, int(min(s.regions.Count, hypercall.MaxRegions))
 	for lo < hi {
 		mid := (lo + hi) / 2
@@ -125,6 +124,13 @@ func (s *space) region(va hypercall.GVA) (r hypercall.Region, ok bool) {
 			lo = mid + 1
 		}
 	}
+	return lo
+}
+
+// region returns the guest's region around va, as its table has it. The table is the guest's: whatever it says, the
+// result is a page-aligned range within the user's part of the address space, with a protection that can be mapped.
+func (s *space) region(va hypercall.GVA) (r hypercall.Region, ok bool) {
+	lo := s.regionAfter(va)
 	if lo == hypercall.MaxRegions {
 		return r, false
 	}
@@ -171,7 +177,40 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 		start, end = page, page+hypercall.PageSize
 	}
 	st.end = end
-	return s.commit(start, end, r.Prot)
+	if err := s.commit(start, end, r.Prot); err != nil {
+		return err
+	}
+	if r.End-r.Start <= smallRegion {
+		return s.commitSmall(va)
+	}
+	return nil
+}
+
+// Small regions come together: Go's runtime maps its indexes page by page, each into a reservation of its own, and then
+// touches all of them. A fault in one region of at most smallRegion bytes brings those among smallSpan regions on either
+// side.
+const (
+	smallRegion = 4 * hypercall.PageSize
+	smallSpan   = 8
+)
+
+// commitSmall commits small regions near the one at va as far as there is memory for them.
+func (s *space) commitSmall(va hypercall.GVA) error {
+	n := min(s.regions.Count, hypercall.MaxRegions)
+	at := s.regionAfter(va)
+	for i := max(at-smallSpan, 0); i < min(at+smallSpan, int(n)); i++ {
+		r, ok := s.region(s.regions.Table[i].Start)
+		if !ok || r.Prot == hypercall.ProtNone || r.End-r.Start > smallRegion {
+			continue
+		}
+		if s.ram.Size()-s.ram.Used() < smallRegion+tablesRoom {
+			return nil
+		}
+		if err := s.commit(r.Start, r.End, r.Prot); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tablesRoom is more than the tables take, in bytes, that a chunk needs.

@@ -546,3 +546,59 @@ func TestFill(t *testing.T) {
 		t.Errorf("the file has changed (%v)", err)
 	}
 }
+
+// TestSmallRegions checks that small regions come together, and only those.
+func TestSmallRegions(t *testing.T) {
+	const base = hypercall.GVA(1 << 40)
+	at := func(i int) hypercall.GVA { return base + hypercall.GVA(i)<<20 }
+	s := newTestSpace(t, 16<<20)
+	var regions []hypercall.Region
+	for i := range 24 {
+		switch i {
+		case 9:
+			regions = append(regions, region(at(i), at(i)+page, hypercall.ProtNone))
+		case 10:
+			regions = append(regions, region(at(i), at(i)+2*smallRegion, readWrite))
+		default:
+			regions = append(regions, region(at(i), at(i)+smallRegion, readWrite))
+		}
+	}
+	setRegions(s, regions...)
+	if err := s.fault(at(10), hypercall.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := s.tables.Lookup(at(11)); ok {
+		t.Error("a fault in a region that is not small has brought a neighbour")
+	}
+	if err := s.fault(at(11)+page, hypercall.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	for i := range regions {
+		_, prot, ok := s.tables.Lookup(at(i))
+		want := i == 10 || i != 9 && i >= 11-smallSpan && i < 11+smallSpan
+		if ok != want || ok && prot != readWrite {
+			t.Errorf("region %d: present %v, want %v (protection %d)", i, ok, want, prot)
+		}
+	}
+
+	// Where memory is short, only what was touched comes.
+	s = newTestSpace(t, 1<<20)
+	setRegions(s, regions...)
+	for s.ram.Size()-s.ram.Used() >= smallRegion+tablesRoom+8*page {
+		if _, ok := s.ram.Alloc(0); !ok {
+			t.Fatal("out of memory")
+		}
+	}
+	if err := s.fault(at(11), hypercall.ProtWrite); err != nil {
+		t.Fatal(err)
+	}
+	present := 0
+	for i := range regions {
+		if _, _, ok := s.tables.Lookup(at(i)); ok {
+			present++
+		}
+	}
+	if present == 0 || present > 3 {
+		t.Errorf("%d regions present in a memory with room for one or two", present)
+	}
+}
