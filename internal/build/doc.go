@@ -15,7 +15,8 @@
 //     the image also runs as a Linux program (sites.go).
 //   - The ELF entry point carries the image header of package hypercall (entry.go).
 //   - Packages runtime, os and net import ukvm/kernel, ukvm/posix and ukvm/net (imports.go).
-//   - syscall.Syscall, Syscall6, RawSyscall and RawSyscall6 first offer the call to kernel.Hook (hook.go).
+//   - syscall.Syscall, Syscall6, RawSyscall and RawSyscall6 first offer the call to kernel.Hook (hook.go), and
+//     internal/syscall/unix.Fcntl is made with one of them (fcntl.go).
 //
 // The operating system's own packages are copied from ukvm.dev/guest to src/ukvm with their import paths rewritten and the
 // build tag ukvm resolved (guest.go, constraint.go).

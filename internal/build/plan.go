@@ -37,6 +37,7 @@ const (
 	flagFile    = "runtime/sys_linux_amd64.s" // where the gate's flag is defined
 	entryFile   = "runtime/rt0_linux_amd64.s"
 	syscallFile = "syscall/syscall_linux.go"
+	fcntlFile   = "internal/syscall/unix/fcntl_unix.go"
 	addedHook   = "syscall/zukvm_linux_amd64.go"
 )
 
@@ -60,6 +61,9 @@ func newPlan(t Toolchain, tree fs.FS) (*plan, error) {
 		return nil, err
 	}
 	p.files[addedHook] = hookFile
+	if err := p.patchFirst([]string{fcntlFile}, patchFcntl); err != nil {
+		return nil, err
+	}
 	for name, text := range patchImports(func(name string) bool { return g.packages[name] }) {
 		p.files[name] = text
 	}
