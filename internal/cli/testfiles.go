@@ -12,12 +12,15 @@ import (
 	"ukvm.dev/internal/archive"
 )
 
-// maxTestFiles bounds how many files of a package's directory come along with its tests.
-const maxTestFiles = 20_000
+const (
+	maxTestFiles = 20_000  // files of a package's directory
+	maxFileAbove = 1 << 20 // bytes of a file in a directory above: sources and settings, but no programs
+)
 
 // TestFiles adds the files that the tests of the package in dir, an absolute path, can expect to find where they are on
-// the host: the directory with everything in it, and of the directories above, up to the module's root, testdata and
-// go.mod. If the directory is larger than limit bytes, its subdirectories are left out but for testdata.
+// the host: the directory with everything in it, and of the directories above, up to the module's root, their files,
+// unless those are large, and testdata. If the directory is larger than limit bytes, its subdirectories are left out but
+// for testdata.
 func TestFiles(b *archive.Builder, dir string, limit int64) error {
 	filter := wanted
 	if n, err := treeSize(dir, limit); err != nil {
@@ -35,10 +38,20 @@ func TestFiles(b *archive.Builder, dir string, limit int64) error {
 			FormatSize(uint64(b.Size())), dir)
 	}
 	for _, above := range aboveInModule(dir) {
-		for _, name := range []string{"testdata", "go.mod", "go.sum"} {
-			path := filepath.Join(above, name)
-			n, err := treeSize(path, limit)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && b.Size()+n > limit {
+		entries, err := os.ReadDir(above)
+		if err != nil {
+			continue // a directory can be passed through and not readable
+		}
+		for _, d := range entries {
+			path, most := filepath.Join(above, d.Name()), int64(maxFileAbove)
+			if d.IsDir() {
+				most = limit
+			}
+			if d.IsDir() != (d.Name() == "testdata") || !d.IsDir() && !d.Type().IsRegular() || !wanted(path, d) {
+				continue
+			}
+			n, err := treeSize(path, most)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && (n > most || b.Size()+n > limit) {
 				continue
 			}
 			if err == nil {

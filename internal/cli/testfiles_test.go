@@ -40,7 +40,7 @@ func packed(t *testing.T, b *archive.Builder, root string, files map[string]int)
 
 func TestTestFiles(t *testing.T) {
 	files := map[string]int{
-		"go.mod": 20, "go.sum": 20, "other.go": 20, "testdata/shared": 20, "a/testdata/near": 20, "a/other.go": 20,
+		"go.mod": 20, "go.sum": 20, "other.go": 20, "program": maxFileAbove + 1, "c/c.go": 20, "testdata/shared": 20, "a/testdata/near": 20, "a/other.go": 20,
 		"a/b/b.go": 20, "a/b/testdata/own": 20, "a/b/templates/page": 20, "a/b/templates/.git/x": 20, "a/b/big/blob": 0,
 	}
 	for _, c := range []struct {
@@ -49,8 +49,8 @@ func TestTestFiles(t *testing.T) {
 		limit   int64
 		missing []string
 	}{
-		{"all", 100, 1 << 20, []string{"other.go", "a/other.go", "a/b/templates/.git/x"}},
-		{"large directory", 1 << 20, 100 << 10, []string{"other.go", "a/other.go", "a/b/templates/.git/x", "a/b/templates/page", "a/b/big/blob"}},
+		{"all", 100, 8 << 20, []string{"program", "c/c.go", "a/b/templates/.git/x"}},
+		{"large directory", 1 << 20, 100 << 10, []string{"program", "c/c.go", "a/b/templates/.git/x", "a/b/templates/page", "a/b/big/blob"}},
 	} {
 		root := t.TempDir()
 		files["a/b/big/blob"] = c.blob
