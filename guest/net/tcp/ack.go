@@ -1,9 +1,6 @@
 package tcp
 
-import (
-	"ukvm.dev/guest/net/ready"
-	"ukvm.dev/guest/net/wire"
-)
+import "ukvm.dev/guest/net/wire"
 
 // acknowledge is the fifth check of RFC 9293 §3.10.7.4: it frees what is acknowledged, and reports whether the segment
 // may go on.
@@ -77,10 +74,6 @@ func (c *Conn) advance(s *segment) {
 		c.start(timerRetransmit, now+c.rtt.timeout())
 	}
 	c.touch()
-	if c.snd.wantRoom && c.writable() && !c.snd.fin {
-		c.snd.wantRoom = false
-		c.upcall(ready.Out)
-	}
 	if n > data && c.snd.fin {
 		c.finAcknowledged()
 	}

@@ -152,6 +152,7 @@ func (c *Conn) flush() {
 	if c.ackNow {
 		c.sendAck()
 	}
+	c.offerRoom()
 	if raised := c.raised; raised != 0 {
 		c.raised = 0
 		if c.Upcall != nil {

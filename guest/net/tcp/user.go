@@ -139,6 +139,15 @@ func (c *Conn) ReceiveLimit() int {
 // writable reports whether it is worth waking a writer: a third of the buffer is free (as Linux's sk_stream_is_writeable).
 func (c *Conn) writable() bool { return 3*c.snd.buf.len() <= 2*c.sendLimit() }
 
+// offerRoom raises Out if a writer waits and there is room. It is asked when the holder is about to be told, not when an
+// ACK makes room: a loss in the same batch shrinks the buffer again, and Out, raised for nothing, would not come again.
+func (c *Conn) offerRoom() {
+	if c.snd.wantRoom && c.writable() && !c.snd.fin && c.state.transmits() {
+		c.snd.wantRoom = false
+		c.raised |= ready.Out
+	}
+}
+
 // Write copies as much of data as fits into the send buffer and returns how much that was; 0 comes with an error. more
 // means that more will follow at once, so that a short segment is held back (MSG_MORE).
 func (c *Conn) Write(data []byte, more bool) (int, error) {
