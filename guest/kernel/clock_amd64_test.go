@@ -160,7 +160,7 @@ func TestSwap(t *testing.T) {
 	pin := runtime.Pinner{}
 	pin.Pin(word)
 	defer pin.Unpin()
-	const rounds = 200000
+	const rounds = 50000
 	done := make(chan struct{})
 	go func() {
 		for i := range rounds {

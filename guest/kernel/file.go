@@ -58,7 +58,7 @@ func allocate(from uint64) (fd uint64, errno uint64) {
 			free &^= 1<<(from%64) - 1
 		}
 		if free == 0 {
-			if w == fileFirst && from/64 <= w {
+			if w == fileFirst && fileBits[w] == ^uint64(0) {
 				fileFirst++
 			}
 			continue

@@ -84,7 +84,7 @@ func boots(t testing.TB) {
 	deviceCount = 0
 	realTimer, profTimer = itimer{}, itimer{}
 	idleTotal, idleSince = 0, 0
-	randomKey, randomBuf, randomUsed, randomSince, randomReady = [8]uint32{}, [16 * randomBlocks]uint32{}, 0, 0, false
+	randomKey, randomBuf, randomUsed, randomSince, randomReady = [8]uint32{}, [16 * randomBlocks]uint32{}, randomSize, 0, false
 	xsaveBase, xsaveStride, xsaveArea = 0, 0, 0
 
 	r := regions()
