@@ -20,10 +20,10 @@
 // # Rules
 //
 // Fixed tables of integers; no allocation; no Go pointers stored (so no write barriers); no interfaces, maps, defer,
-// channels, panics, goroutines or closures; no imports but unsafe and package hypercall. rules_test.go checks the
-// symbols this package takes from the runtime. Limits are in limits.go. Addresses that come from the program are used
-// directly where a wrong one can hurt only the program itself; the calls that take rarely-trusted ones check them
-// against the region table (userRange).
+// channels, panics, goroutines or closures; no imports but unsafe and package hypercall. rules_test.go looks for that in
+// the source, tests/arch for what the linked kernel takes from the runtime. Limits are in limits.go. Addresses that come
+// from the program are used directly where a wrong one can hurt only the program itself; the calls that take
+// rarely-trusted ones check them against the region table (userRange).
 //
 // A call number it does not know is answered with ENOSYS and counted in Control.Log.
 package kernel
