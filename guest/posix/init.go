@@ -23,10 +23,9 @@ var system = System{
 	},
 }
 
-func init() {
-	if !kernel.InGuest() {
-		return
-	}
+// setUp is kernel.Prepare. It runs when no package has been initialised but the runtime's own, as may system calls after it:
+// so variables of this package have their values in data, and those of packages that it imports matter to errors only.
+func setUp() {
 	limitStacks(kernel.Boot().Memory)
 	offer(&kernel.Hooked)
 	kernel.Hook = hook

@@ -10,6 +10,9 @@ import (
 	"ukvm.dev/hypercall"
 )
 
+//go:linkname prepare ukvm/kernel.Prepare
+var prepare = setUp
+
 // setMaxStack sets the largest size a goroutine's stack may have and returns the one before.
 //
 //go:linkname setMaxStack runtime/debug.setMaxStack

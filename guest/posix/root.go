@@ -60,7 +60,8 @@ var rootDirs = []struct {
 	mode uint32
 }{
 	{"/dev", 0o755}, {"/dev/shm", 0o1777}, {"/etc", 0o755}, {"/proc", 0o555}, {"/root", 0o700}, {"/run", 0o755},
-	{"/sys", 0o555}, {"/tmp", 0o1777}, {"/usr", 0o755}, {"/var", 0o755}, {"/var/tmp", 0o1777},
+	{"/sys", 0o555}, {"/tmp", 0o1777}, {"/usr", 0o755}, {"/usr/bin", 0o755}, {"/var", 0o755},
+	{"/var/tmp", 0o1777},
 }
 
 var rootDevices = []struct {
