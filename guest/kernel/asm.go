@@ -28,6 +28,7 @@ const (
 	frameRFLAGS = unsafe.Offsetof(hypercall.Frame{}.RFLAGS)
 
 	controlSignals = unsafe.Offsetof(hypercall.Control{}.Signals)
+	controlReady   = unsafe.Offsetof(hypercall.Control{}.Ready)
 
 	controlMask   = uintptr(hypercall.ControlVA) + unsafe.Offsetof(hypercall.Control{}.Mask)
 	controlResume = uintptr(hypercall.ControlVA) + unsafe.Offsetof(hypercall.Control{}.Resume)

@@ -3,6 +3,7 @@
 
 // Functions that the kernel's Go code calls through function values, in the compiler's internal calling convention
 // (arguments in RAX, RBX, …; result in RAX; R14 and RBP kept), and their closures, which Start puts into those values.
+// NOSPLIT because they use no stack.
 
 DATA	·outClosure+0(SB)/8, $·out32(SB)
 GLOBL	·outClosure(SB), RODATA|NOPTR, $8

@@ -38,6 +38,7 @@ func abort(text string) {
 const (
 	readySignal  = hypercall.ReadySignal
 	readyConsole = hypercall.ReadyConsole
+	readyOutput  = hypercall.ReadyOutput
 )
 
 // poll sleeps in the monitor until the deadline, a signal, a device or the console, and returns ready bits.

@@ -1,6 +1,8 @@
 #include "go_asm.h"
 #include "textflag.h"
 
+// Reading the clock. NOSPLIT because these use no stack but the return address: the runtime calls vclock as it calls C.
+
 // MONOTONIC leaves monotonic time in RAX and the sequence number it holds for in R8, which is in R8 already; it uses RDX.
 // hypercall.Clock has the formula.
 #define MONOTONIC \

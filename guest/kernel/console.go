@@ -11,6 +11,25 @@ func initConsole() {
 	}
 }
 
+// consoleFull has bit n set while there is no room in output stream n.
+var consoleFull uint64
+
+// writers is the number of threads that wait for room.
+var writers uint32
+
+// takeReady acts on Ready bits: those given and those in the control page.
+func takeReady(bits uint64) {
+	if control().Ready != 0 {
+		bits |= swapFunc(controlAddr+uint64(controlReady), 0)
+	}
+	if bits&readyConsole != 0 {
+		consoleLevel(0, epollIn, 0)
+	}
+	if bits&readyOutput != 0 {
+		consoleRoom()
+	}
+}
+
 // consoleInput reads what has arrived. EAGAIN: nothing yet.
 func consoleInput(f *file, addr, n uint64) uint64 {
 	if f.value != 0 {
@@ -24,43 +43,75 @@ func consoleInput(f *file, addr, n uint64) uint64 {
 	case errno != 0:
 		return fail(errno)
 	case got == 0 && !end:
-		consoleLevel(0)
+		consoleLevel(0, 0, epollIn)
 		return fail(eAGAIN)
+	case got > 0 && f.interest != 0:
+		// An epoll should know whether there is more.
+		consoleLevel(0, 0, epollIn)
+		consoleAsk()
 	}
 	return got
 }
 
-// consoleReady is called when the monitor has input, or its end.
-func consoleReady() { consoleLevel(epollIn) }
+// consoleAsk makes the monitor say when there is input, or its end.
+func consoleAsk() { consoleRead(0, 0) }
 
-func consoleLevel(set uint32) {
-	for fd := range uint64(3) {
-		if files[fd].kind == kindConsole && files[fd].value == 0 {
-			setReady(fd, set, epollIn&^set)
+// consoleLevel sets and clears readiness of the descriptors of a stream.
+func consoleLevel(stream uint64, set, clear uint32) {
+	for w, used := range fileBits {
+		for i := uint64(w) * 64; used != 0; i, used = i+1, used>>1 {
+			if f := &files[i]; used&1 != 0 && f.kind == kindConsole && f.value == stream {
+				setReady(i, set, clear)
+			}
 		}
 	}
 }
 
-func consoleOutput(stream, addr, n uint64) uint64 {
-	if stream == 0 {
-		return fail(eBADF)
-	}
-	done := uint64(0)
-	for done < n {
-		want := min(n-done, hypercall.MaxConsole)
-		got, errno := consoleWrite(stream, addr+done, want)
-		done += got
-		if got < want {
-			if done > 0 {
-				break
-			}
-			if errno == ePIPE {
-				post(running, sigPIPE, siKernel)
-			}
-			return fail(errno)
+// consoleRoom lets writers that wait for room try again.
+func consoleRoom() {
+	full := consoleFull
+	consoleFull = 0
+	for stream := uint64(1); stream <= 2; stream++ {
+		if full&(1<<stream) != 0 {
+			consoleLevel(stream, epollOut, 0)
 		}
 	}
-	return done
+	for i := uint32(1); i < threadTop && writers > 0; i++ {
+		if t := &threads[i]; t.state == stateWaiting && t.wait == waitWrite {
+			again(i)
+		}
+	}
+}
+
+// consoleOutput does a thread's write to an output stream, of which done bytes are written already. It reports whether
+// the call is done; if not, the thread waits for room.
+func consoleOutput(t *thread, stream, done uint64, nonblock bool) bool {
+	f := &t.frame
+	errno := uint64(0)
+	if stream == 0 {
+		errno = eBADF
+	}
+	for want, got := uint64(0), uint64(0); got == want && errno == 0 && done < f.RDX; done += got {
+		want = min(f.RDX-done, hypercall.MaxConsole)
+		got, errno = consoleWrite(stream, f.RSI+done, want)
+	}
+	if errno == eAGAIN {
+		consoleFull |= 1 << stream
+		if !nonblock {
+			t.done = done
+			writers++
+			wait(waitWrite, 0)
+			return false
+		}
+	}
+	f.RAX = done
+	if done == 0 && errno != 0 {
+		if errno == ePIPE {
+			post(running, sigPIPE, siKernel)
+		}
+		f.RAX = fail(errno)
+	}
+	return true
 }
 
 const (

@@ -223,6 +223,9 @@ func sysEpollCtl(epfd, op, fd, event uint64) uint64 {
 	in.events, in.data = *word32(event)|epollErr|epollHup, *word(event + 4)
 	if !in.queued {
 		interestRaise(i, readiness(f))
+		if f.kind == kindConsole && f.value == 0 && f.level&epollIn == 0 {
+			consoleAsk()
+		}
 	}
 	return 0
 }
@@ -233,7 +236,10 @@ func readiness(f *file) uint32 {
 	case kindEpoll:
 		return epollReadiness(&epolls[f.value])
 	case kindConsole:
-		if f.value != 0 {
+		switch {
+		case f.value != 0 && consoleFull&(1<<f.value) != 0:
+			return 0
+		case f.value != 0:
 			return epollOut
 		}
 	}

@@ -162,26 +162,33 @@ func sysRead(t *thread) bool {
 	return false
 }
 
-func sysWrite(fd, addr, n uint64) uint64 {
-	file := lookup(fd)
+func sysWrite(t *thread) bool {
+	f := &t.frame
+	done := t.done
+	t.done = 0
+	file := lookup(f.RDI)
 	if file == nil {
-		return fail(eBADF)
+		f.RAX = fail(eBADF)
+		return true
 	}
-	if !userRange(addr, n, protRead) {
-		return fail(eFAULT)
+	if !userRange(f.RSI, f.RDX, protRead) {
+		f.RAX = fail(eFAULT)
+		return true
 	}
 	switch file.kind {
 	case kindConsole:
-		return consoleOutput(file.value, addr, n)
+		return consoleOutput(t, file.value, done, file.flags&fileNonblock != 0)
 	case kindEventfd:
-		return eventfdWrite(file, fd, addr, n)
+		f.RAX = eventfdWrite(file, f.RDI, f.RSI, f.RDX)
 	case kindObject:
 		// The runtime itself writes to what is a file or socket of package posix: a crash report with
 		// debug.SetCrashOutput, or after dup2 onto 2. The objects cannot be reached from here, so the bytes go to the
 		// guest's standard error rather than nowhere.
-		return consoleOutput(2, addr, n)
+		return consoleOutput(t, 2, done, false)
+	default:
+		f.RAX = fail(eINVAL)
 	}
-	return fail(eINVAL)
+	return true
 }
 
 // setReady changes what a descriptor is ready for and tells its epolls: about what was set, even if it was before

@@ -23,6 +23,8 @@ func serve(t *thread) bool {
 		return sysEpollWait(t)
 	case nrRead:
 		return sysRead(t)
+	case nrWrite:
+		return sysWrite(t)
 	case nrNanosleep:
 		return sysNanosleep(t, clockMonotonic_, 0, f.RDI)
 	case nrClockNanosleep:
@@ -49,8 +51,6 @@ func serve(t *thread) bool {
 // simple does the system calls that never wait and returns their result.
 func simple(t *thread, f *hypercall.Frame) uint64 {
 	switch f.RAX {
-	case nrWrite:
-		return sysWrite(f.RDI, f.RSI, f.RDX)
 	case nrClose:
 		return sysClose(f.RDI)
 	case nrMmap:

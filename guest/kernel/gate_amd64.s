@@ -3,6 +3,7 @@
 
 // The ways into and out of the kernel. Offsets come from the compiler: thread_… and const_… are in go_asm.h. Absolute
 // addresses are those of the control page (hypercall.ControlVA), which an instruction reaches without a register.
+// NOSPLIT because these go from one stack to another, and neither is theirs.
 
 #define MASK const_controlMask
 

@@ -38,6 +38,8 @@ func wake(i uint32, result uint64) {
 		epollForget(i)
 	case waitRead:
 		readers--
+	case waitWrite:
+		writers--
 	}
 	t.wait = 0
 	t.frame.RAX = result
@@ -99,6 +101,7 @@ func leave() *thread {
 	if c.Pending != 0 {
 		c.Pending = 0
 		takeSignals()
+		takeReady(0)
 		expire(now())
 		collectDevices()
 	}
@@ -157,9 +160,7 @@ func idle() {
 	control().Pending = 0
 	takeSignals()
 	realTime(n)
-	if bits&readyConsole != 0 {
-		consoleReady()
-	}
+	takeReady(bits)
 	expire(n)
 	collectDevices()
 }

@@ -73,7 +73,13 @@ func post(i uint32, sig uint64, code uint32) {
 	if t.state != stateWaiting || t.mask&bit(sig) != 0 {
 		return
 	}
-	if t.wait == waitRead {
+	switch {
+	case t.wait == waitWrite && t.done > 0:
+		n := t.done
+		t.done = 0
+		wake(i, n) // what is written cannot be written again
+		return
+	case t.wait == waitRead, t.wait == waitWrite:
 		again(i) // SA_RESTART, which Go always asks for
 		return
 	}

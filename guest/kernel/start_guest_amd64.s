@@ -5,7 +5,7 @@
 
 // func Start()
 // Entry of a guest, from the image header: RSP points at argc, upcalls are masked, nothing has run yet. It sets up the
-// kernel and goes on to Go's own start as if Linux had started the program.
+// kernel and goes on to Go's own start as if Linux had started the program. NOSPLIT because there is no g yet.
 TEXT ·Start(SB),NOSPLIT|NOFRAME,$0-0
 	MOVQ	SP, R12
 	MOVQ	$1, const_controlMask
@@ -53,6 +53,7 @@ TEXT ·Start(SB),NOSPLIT|NOFRAME,$0-0
 	JMP	_rt0_amd64(SB)
 
 // func enter(nr, a, b, c uint64) uint64
+// NOSPLIT because its frame is a return address.
 TEXT ·enter(SB),NOSPLIT,$0-40
 	MOVQ	nr+0(FP), AX
 	MOVQ	a+8(FP), DI

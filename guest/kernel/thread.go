@@ -23,6 +23,7 @@ type thread struct {
 	until uint64 // when it wakes, monotonic ns
 	key   uint64 // what it waits for: a futex address, a descriptor
 	limit uint64 // epoll_wait: until, kept for when the call is done again
+	done  uint64 // bytes of a write that waits for room that are written already
 	call  uint64 // number of the system call it is in
 	again bool   // the call is to be done again
 
@@ -59,7 +60,8 @@ const (
 	waitSleep = 1 + iota // nanosleep
 	waitFutex
 	waitEpoll
-	waitRead // a descriptor to become readable; the call is then done again
+	waitRead  // a descriptor to become readable; the call is then done again
+	waitWrite // room in an output stream; likewise
 )
 
 var (

@@ -46,6 +46,7 @@ func upcall() *thread {
 	}
 	c.Pending = 0
 	takeSignals()
+	takeReady(0)
 	n := now()
 	profile(n)
 	realTime(n)

@@ -33,6 +33,7 @@ func ParseARP(b []byte) (ARP, bool) {
 	return ARP(b[:ARPSize]), true
 }
 
+// The fields of a header that ParseARP has accepted.
 func (h ARP) Op() uint16           { return get16(h[6:]) }
 func (h ARP) SenderMAC() MAC       { return MAC(h[8:14]) }
 func (h ARP) SenderIP() netip.Addr { return netip.AddrFrom4([4]byte(h[14:18])) }

@@ -84,6 +84,7 @@ func ParseDHCP(b []byte) (DHCP, DHCPOptions, bool) {
 	return DHCP(b[:DHCPSize]), DHCPOptions(b[DHCPSize:]), true
 }
 
+// The fields of a header that ParseDHCP has accepted.
 func (h DHCP) Op() uint8            { return h[0] }
 func (h DHCP) XID() uint32          { return get32(h[4:]) }
 func (h DHCP) Flags() uint16        { return get16(h[10:]) }
@@ -180,19 +181,21 @@ func (o DHCPOptions) Addrs(code uint8, max int) []netip.Addr {
 	return list
 }
 
-// The Append methods add an option; value lengths are at most 255 bytes. End closes the list.
-
+// Append adds an option with a value of at most 255 bytes.
 func (o DHCPOptions) Append(code uint8, value ...byte) DHCPOptions {
 	return append(append(o, code, byte(len(value))), value...)
 }
 
+// AppendUint32 adds an option whose value is a number.
 func (o DHCPOptions) AppendUint32(code uint8, v uint32) DHCPOptions {
 	return o.Append(code, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
 }
 
+// AppendAddr adds an option whose value is an IPv4 address.
 func (o DHCPOptions) AppendAddr(code uint8, a netip.Addr) DHCPOptions {
 	b := a.As4()
 	return o.Append(code, b[:]...)
 }
 
+// End closes the list.
 func (o DHCPOptions) End() DHCPOptions { return append(o, OptEnd) }

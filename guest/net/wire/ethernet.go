@@ -53,6 +53,7 @@ func ParseEthernet(b []byte) (Ethernet, bool) {
 	return Ethernet(b[:EthernetSize]), true
 }
 
+// The fields of a header that ParseEthernet has accepted.
 func (h Ethernet) Dst() MAC        { return MAC(h[0:6]) }
 func (h Ethernet) Src() MAC        { return MAC(h[6:12]) }
 func (h Ethernet) Type() EtherType { return EtherType(get16(h[12:])) }

@@ -47,6 +47,7 @@ func ParseICMP(b []byte) (ICMP, bool) {
 	return ICMP(b[:ICMPSize]), true
 }
 
+// The fields of a header that ParseICMP has accepted, and how to change them.
 func (h ICMP) Type() uint8          { return h[0] }
 func (h ICMP) Code() uint8          { return h[1] }
 func (h ICMP) Checksum() uint16     { return get16(h[2:]) }

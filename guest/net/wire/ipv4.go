@@ -54,6 +54,7 @@ func ParseIPv4(b []byte) (IPv4, bool) {
 	return IPv4(b[:n]), true
 }
 
+// The fields of a header that ParseIPv4 has accepted, and how to change them.
 func (h IPv4) TOS() uint8        { return h[1] }
 func (h IPv4) TotalLen() int     { return int(get16(h[2:])) }
 func (h IPv4) ID() uint16        { return get16(h[4:]) }

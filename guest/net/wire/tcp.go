@@ -52,6 +52,7 @@ func ParseTCP(b []byte) (TCP, bool) {
 	return TCP(b[:n]), true
 }
 
+// The fields of a header that ParseTCP has accepted, and how to change them.
 func (h TCP) SrcPort() uint16      { return get16(h[0:]) }
 func (h TCP) DstPort() uint16      { return get16(h[2:]) }
 func (h TCP) Seq() uint32          { return get32(h[4:]) }

@@ -25,6 +25,7 @@ func ParseUDP(b []byte) (UDP, bool) {
 	return UDP(b[:UDPSize]), true
 }
 
+// The fields of a header that ParseUDP has accepted, and how to change them.
 func (h UDP) SrcPort() uint16      { return get16(h[0:]) }
 func (h UDP) DstPort() uint16      { return get16(h[2:]) }
 func (h UDP) Len() int             { return int(get16(h[4:])) } // header included

@@ -19,6 +19,7 @@ type Counts struct {
 // Place is the answer of Begin.
 type Place int
 
+// Answers of Begin.
 const (
 	Granted Place = iota
 	Busy          // too many connections are in the making
