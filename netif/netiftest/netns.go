@@ -58,14 +58,19 @@ func (n *NetNS) Path() string { return fmt.Sprintf("/proc/self/fd/%d", n.file.Fd
 // Do runs f on a thread in the namespace; sockets that f opens stay there. F must not start goroutines that open more.
 func (n *NetNS) Do(t testing.TB, f func() error) {
 	t.Helper()
-	if err := onThread(func() error {
+	if err := n.Run(f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Run is Do for goroutines that cannot end the test.
+func (n *NetNS) Run(f func() error) error {
+	return onThread(func() error {
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
 		return f()
-	}); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // onThread runs f on a thread that ends afterwards, as it may be in another namespace by then. The process's first

@@ -104,6 +104,25 @@ func TestEcho(t *testing.T) {
 	}
 }
 
+// TestUnreachableQuotesUDP checks that what an ICMP error quotes is a datagram of the guest's: stacks look.
+func TestUnreachableQuotesUDP(t *testing.T) {
+	l := newLink(t, user.Config{})
+	c := l.Config()
+	udp := header.UDP(make([]byte, 8+4))
+	udp.Encode(&header.UDPFields{SrcPort: 4000, DstPort: 9, Length: uint16(len(udp))})
+	send(t, l, packet(c, c.Addr.Addr(), c.Router, 17, udp)) // the router has no such port
+	got := receive(t, l, 0)
+	if len(got) < 14+20+8+20+8 || got[34] != byte(header.ICMPv4DstUnreachable) || got[35] != byte(header.ICMPv4PortUnreachable) {
+		t.Fatalf("answer: %x", got)
+	}
+	ip := header.IPv4(got[42:])
+	quoted := header.UDP(ip[20:])
+	if !ip.IsChecksumValid() || ip.Protocol() != 17 || ip.SourceAddress() != netiftest.Address(c.Addr.Addr()) ||
+		quoted.SourcePort() != 4000 || quoted.DestinationPort() != 9 || quoted.Length() < header.UDPMinimumSize {
+		t.Errorf("quote: %x", got[42:])
+	}
+}
+
 // TestForeignSource checks that the guest cannot speak for others, nor to hosts that are not on its link.
 func TestForeignSource(t *testing.T) {
 	l := newLink(t, user.Config{})

@@ -104,6 +104,7 @@ func (l *Link) unreachable(from netip.Addr, code header.ICMPv4Code, protocol tcp
 	ports := header.UDP(quote[header.IPv4MinimumSize:])
 	ports.SetSourcePort(src.Port())
 	ports.SetDestinationPort(dst.Port())
+	ports.SetLength(header.UDPMinimumSize) // of a datagram that is a header; less is none
 	if protocol == header.TCPProtocolNumber {
 		ports.SetLength(uint16(seq >> 16)) // the place of the sequence number
 		ports.SetChecksum(uint16(seq))
