@@ -22,6 +22,8 @@ type Device struct {
 	partial *packet.Packet // a frame of which more is to come
 	missing int            // buffers it still lacks
 
+	kick func() // has the monitor serve the queues
+
 	mu sync.Mutex // guards tx; taken with the stack's lock held, never the other way round
 	tx queue
 }
@@ -38,12 +40,19 @@ func Open(index int, mtu int, pool *packet.Pool) (*Device, error) {
 	if fd < 0 {
 		return nil, fmt.Errorf("open network device %d: %w", index, syscall.Errno(-fd))
 	}
-	d := &Device{file: os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), pool: pool, size: bufferSize(mtu)}
-	d.rx.init(kernel.Queue(index, 0))
-	d.tx.init(kernel.Queue(index, 1))
-	d.tx.mem.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
-	d.fill(max(minBuffers, min(hypercall.QueueLen, int(kernel.Boot().Memory/bufferShare)/d.size)))
+	d := newDevice(kernel.Queue(index, 0), kernel.Queue(index, 1), mtu, kernel.Boot().Memory, pool)
+	d.file, d.kick = os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), kernel.Kick
 	return d, nil
+}
+
+// newDevice prepares the queues and fills the one for receiving, in a guest with memory bytes.
+func newDevice(rx, tx *hypercall.Queue, mtu int, memory uint64, pool *packet.Pool) *Device {
+	d := &Device{pool: pool, size: bufferSize(mtu)}
+	d.rx.init(rx)
+	d.tx.init(tx)
+	tx.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
+	d.fill(max(minBuffers, min(hypercall.QueueLen, int(memory/bufferShare)/d.size)))
+	return d
 }
 
 // bufferSize is a pooled size that holds a frame, or several of which do.
@@ -70,7 +79,7 @@ func (d *Device) Transmit(p *packet.Packet) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.tx.nfree < n && !d.reclaim(n) {
-		kernel.Kick()
+		d.kick()
 		if !d.reclaim(n) {
 			p.Trim(hypercall.NetHeaderSize)
 			return false
