@@ -2,6 +2,7 @@ package net
 
 import (
 	"net/netip"
+	"time"
 
 	"ukvm.dev/guest/net/dhcp"
 	"ukvm.dev/guest/net/ready"
@@ -33,6 +34,39 @@ func (i *Interface) startDHCP() error {
 	s.boxes.IP4.RemoveAddrs(&i.link)
 	i.DHCP.Start()
 	return nil
+}
+
+// awaitAddresses waits until DHCP has configured the interfaces that it is to configure, and returns the names of those
+// that have no address when the time is up.
+func (s *Stack) awaitAddresses(limit time.Duration) (late []string) {
+	s.enter()
+	var waiting []*Interface
+	for _, i := range s.interfaces {
+		if i.DHCP.Active() {
+			waiting = append(waiting, i)
+		}
+	}
+	s.leave()
+	if len(waiting) == 0 {
+		return nil
+	}
+	expired := make(chan struct{})
+	timer := time.AfterFunc(limit, func() { close(expired) })
+	defer timer.Stop()
+	for _, i := range waiting {
+		select {
+		case <-i.ready:
+		case <-expired:
+		}
+	}
+	for _, i := range waiting {
+		select {
+		case <-i.ready:
+		default:
+			late = append(late, i.Name)
+		}
+	}
+	return late
 }
 
 func (i *Interface) stopDHCP() {

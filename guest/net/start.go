@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"ukvm.dev/guest/driver/netdev"
 	"ukvm.dev/guest/kernel"
@@ -39,7 +40,11 @@ func (l *lazyStack) Interfaces() []posix.Interface {
 	return l.stack.Interfaces()
 }
 
-// start makes the stack and an interface of each network device.
+// patience is how long the first socket waits for DHCP. A server on the link answers within milliseconds.
+const patience = 5 * time.Second
+
+// start makes the stack and an interface of each network device, and waits for their addresses: a program that connects
+// first thing must not find a network that is not there yet.
 func (l *lazyStack) start() {
 	b := kernel.Boot()
 	l.stack = New(Config{
@@ -60,6 +65,9 @@ func (l *lazyStack) start() {
 		if err := l.stack.attach(i, cString(d.Name[:]), &d.Net); err != nil {
 			println("ukvm: network card", cString(d.Name[:])+":", err.Error())
 		}
+	}
+	for _, name := range l.stack.awaitAddresses(patience) {
+		println("ukvm: network card", name+": no DHCP server answers; the program goes on without an address for now")
 	}
 }
 

@@ -104,6 +104,9 @@ func (c *Client) Stop() {
 	c.state = idle
 }
 
+// Active reports whether the client looks for a lease or has one.
+func (c *Client) Active() bool { return c.state != idle }
+
 // Lease returns the present lease, false if there is none.
 func (c *Client) Lease() (Lease, bool) { return c.lease, c.state >= bound }
 
