@@ -2,7 +2,7 @@ package hypercall
 
 // Version is the version of this contract. An image carries the one it was built for in its header, and the monitor
 // refuses any other.
-const Version = 2
+const Version = 3
 
 // Call is the number of a synchronous call. The guest makes it with a 32-bit OUT of any value to the port
 // PortCall + Call, after filling the argument block in the control page; when the OUT retires, the call is done and
@@ -65,22 +65,24 @@ type PollArgs struct {
 	Ready    uint64 // OUT: Ready bits
 }
 
-// Ready bits of PollArgs. Devices are not among them: their rings tell.
+// Ready bits of PollArgs and Control.Ready. Devices are not among them: their rings tell. Those of the console are said
+// once for each call that had to be answered with "not yet".
 const (
 	ReadySignal  = 1 << iota // Control.Signals is not empty
-	ReadyConsole             // ConsoleRead would return something, or the end of input
+	ReadyConsole             // since ConsoleRead returned nothing: it would return something, or the end of input
+	ReadyOutput              // since ConsoleWrite returned EAGAIN: it would take something
 )
 
-// ConsoleWriteArgs writes to the guest's standard output or standard error.
+// ConsoleWriteArgs writes to the guest's standard output or standard error. It does not wait for whoever reads that.
 type ConsoleWriteArgs struct {
 	Stream uint64 // IN: 1 or 2
 	Addr   GVA    // IN
 	Len    uint64 // IN: at most MaxConsole
-	N      uint64 // OUT: bytes taken; less than Len if the other end is gone (EPIPE) or full (EIO, ENOSPC)
+	N      uint64 // OUT: bytes taken; less than Len if there is no room yet (EAGAIN), or the other end is gone (EPIPE) or full (EIO, ENOSPC)
 	Errno  uint64 // OUT: Linux errno if N < Len
 }
 
-// ConsoleReadArgs takes what has arrived on standard input; it does not wait.
+// ConsoleReadArgs takes what has arrived on standard input; it does not wait. A Len of 0 asks for ReadyConsole.
 type ConsoleReadArgs struct {
 	Addr  GVA    // IN
 	Len   uint64 // IN: at most MaxConsole

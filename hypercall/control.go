@@ -36,7 +36,9 @@ type Control struct {
 	Frame    Frame  // OUT: the interrupted registers
 	Armed    uint64 // OUT: guest monotonic time in ns of the next interruption, 0 means none is due
 
-	_ [4]uint64
+	Ready uint64 // OUT: Ready bits that the kernel has not heard of; it clears what it takes
+
+	_ [3]uint64
 
 	Args [16]uint64 // the argument block of a Call: one of the Args structs
 	Log  Log        // what the monitor reads for its reports; nothing depends on it

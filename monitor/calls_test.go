@@ -287,14 +287,14 @@ func TestConsoleRead(t *testing.T) {
 		t.Errorf("%d bytes, end %d, errno %d; want the rest", got, end, errno)
 	}
 	for {
-		if err := call(vm, hypercall.CallPoll, 0); err != nil {
-			t.Fatal(err)
-		}
 		if got, end, errno = read(0, 100); end == 1 {
 			break
 		}
 		if got != 0 || errno != 0 {
 			t.Fatalf("%d bytes, errno %d; want the end", got, errno)
+		}
+		if err := call(vm, hypercall.CallPoll, 0); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if got != 0 || errno != 0 {

@@ -30,8 +30,8 @@ type Config struct {
 	// the guest causes to exist are within it. 0 means DefaultMemory.
 	Memory uint64
 
-	// Stdin, Stdout and Stderr are the program's standard streams; nil is /dev/null. Writes are made on the VM's
-	// thread: a writer that blocks stops the guest. Stdin is read once the program reads.
+	// Stdin, Stdout and Stderr are the program's standard streams; nil is /dev/null. Stdin is read once the program
+	// reads. A writer that blocks keeps only those waiting in the guest that write.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 

@@ -31,9 +31,7 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 		if vm.takeSignals() || vm.space.control.Signals != 0 {
 			ready |= hypercall.ReadySignal
 		}
-		if vm.console.Ready() {
-			ready |= hypercall.ReadyConsole
-		}
+		ready |= vm.consoleReady()
 		if ready != 0 || vm.ringsMoved() || a.Deadline != 0 && deadline <= now {
 			out.Ready = ready
 			vm.pacing(now, true)
@@ -60,6 +58,7 @@ func (vm *VM) sleep(timed bool, ns int64) error {
 		}
 		vm.polls = append(vm.polls, unix.PollFd{Fd: int32(n.fd()), Events: unix.POLLIN})
 	}
+	vm.polls = vm.console.Await(vm.polls)
 	var timeout *unix.Timespec
 	if timed {
 		t := unix.NsecToTimespec(ns)

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"ukvm.dev/devices/clock"
+	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/kvm"
 )
 
@@ -36,10 +37,12 @@ func (vm *VM) Run(ctx context.Context) error {
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)
-		vm.stopping.Store(true)
-		vm.interrupt()
+		vm.stop()
 	})
 	err := vm.loop()
+	if !errors.Is(err, errStopped) {
+		vm.console.Drain(vm.quit)
+	}
 	if !stop() {
 		<-stopped // so that nothing is left running
 	}
@@ -123,12 +126,30 @@ func (vm *VM) enter() error {
 	if len(vm.nics) > 0 {
 		vm.vcpu.KickAt(vm.busyIO)
 	}
+	if vm.console.Awaits() {
+		vm.vcpu.KickAt(clock.Monotonic() + retryConsole)
+	}
 	armed := uint64(0)
 	if at := vm.vcpu.KicksAt(); at != 0 {
 		armed = vm.clock.Guest(at)
 	}
 	vm.space.control.Armed = armed
 	return nil
+}
+
+// retryConsole is how often a stream without room is looked at while the guest is busy, in ns.
+const retryConsole = 2_000_000
+
+// consoleReady returns the console's news as Ready bits.
+func (vm *VM) consoleReady() (bits uint64) {
+	input, room := vm.console.Events()
+	if input {
+		bits |= hypercall.ReadyConsole
+	}
+	if room {
+		bits |= hypercall.ReadyOutput
+	}
+	return bits
 }
 
 // armDeadline sees to it that the guest is interrupted at the time it wants.
@@ -172,6 +193,10 @@ func (vm *VM) interrupted() error {
 		}
 	}
 	want := vm.takeSignals() || vm.space.control.Pending != 0
+	if bits := vm.consoleReady(); bits != 0 {
+		vm.space.control.Ready |= bits
+		want = true
+	}
 	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now+upcallEarly {
 		want = true
 	}

@@ -34,6 +34,7 @@ type VM struct {
 	wakeFD  int // eventfd: ends the guest's sleep in Poll
 
 	stopping atomic.Bool
+	quit     chan struct{} // closed when stopping is set
 	signals  atomic.Uint64 // to be sent to the guest: bit n-1 is signal n
 	stats    counters
 
@@ -66,7 +67,7 @@ func New(config Config) (*VM, error) {
 	if err := config.check(); err != nil {
 		return nil, err
 	}
-	vm := &VM{config: config, wakeFD: -1}
+	vm := &VM{config: config, wakeFD: -1, quit: make(chan struct{})}
 	if err := vm.build(); err != nil {
 		vm.Close()
 		return nil, err
@@ -98,7 +99,7 @@ func (vm *VM) build() error {
 	if vm.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("make eventfd: %w", err)
 	}
-	vm.console = console.New(vm.config.Stdin, vm.config.Stdout, vm.config.Stderr, vm.wake)
+	vm.console = console.New(vm.config.Stdin, vm.config.Stdout, vm.config.Stderr, vm.interrupt)
 	return vm.startProcessor(image.Entry)
 }
 
@@ -152,6 +153,14 @@ func (vm *VM) Signal(s unix.Signal) error {
 	return nil
 }
 
+// stop ends the guest where it is.
+func (vm *VM) stop() {
+	if vm.stopping.CompareAndSwap(false, true) {
+		close(vm.quit)
+	}
+	vm.interrupt()
+}
+
 // interrupt makes the vCPU's thread look around: whether it sleeps for the guest or the guest runs.
 func (vm *VM) interrupt() {
 	vm.wake()
@@ -185,8 +194,7 @@ func (vm *VM) Close() error {
 	ended := vm.ended
 	vm.mu.Unlock()
 	if ended != nil {
-		vm.stopping.Store(true)
-		vm.interrupt()
+		vm.stop()
 		<-ended
 	}
 	vm.mu.Lock()

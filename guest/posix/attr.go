@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -231,5 +232,5 @@ func sysAccess(s *System, a args) (uintptr, syscall.Errno) {
 
 // sysUmask is umask(2).
 func sysUmask(s *System, a args) (uintptr, syscall.Errno) {
-	return uintptr(s.fs().mask.Swap(uint32(a.a1) & 0o777)), 0
+	return uintptr(atomic.SwapUint32(s.fs().mask, uint32(a.a1)&0o777)), 0
 }

@@ -20,6 +20,7 @@ var system = System{
 		resident: kernel.Resident,
 		regions:  mappedRegions,
 		hertz:    counterFrequency,
+		mask:     &kernel.FileMask,
 	},
 }
 

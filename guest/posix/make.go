@@ -38,7 +38,7 @@ func (s *System) makeNode(dirfd uintptr, path unsafe.Pointer, m vnode.Make) sysc
 
 // sysMkdirat is mkdirat(2).
 func sysMkdirat(s *System, a args) (uintptr, syscall.Errno) {
-	mode := uint32(a.a3) & 0o1777 &^ s.fs().mask.Load()
+	mode := s.masked(uint32(a.a3) & 0o1777)
 	return result(s.makeNode(a.a1, a.p2, vnode.Make{Mode: syscall.S_IFDIR | mode}))
 }
 
@@ -51,7 +51,7 @@ func sysMkdir(s *System, a args) (uintptr, syscall.Errno) {
 func sysMknodat(s *System, a args) (uintptr, syscall.Errno) {
 	mode := uint32(a.a3)
 	typ := mode & syscall.S_IFMT
-	m := vnode.Make{Mode: mode & 0o7777 &^ s.fs().mask.Load()}
+	m := vnode.Make{Mode: s.masked(mode & 0o7777)}
 	switch typ {
 	case 0:
 		typ = syscall.S_IFREG

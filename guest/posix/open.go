@@ -176,7 +176,7 @@ func (s *System) openNode(dirfd uintptr, path string, flags, mode uint32, restri
 		case f.node != nil:
 			return f.node, at, false, 0
 		}
-		n, errno = f.dir.Make(f.name, vnode.Make{Mode: syscall.S_IFREG | mode&^s.tree.mask.Load()})
+		n, errno = f.dir.Make(f.name, vnode.Make{Mode: syscall.S_IFREG | s.masked(mode)})
 		if errno != syscall.EEXIST {
 			return n, at, true, errno
 		}
@@ -201,7 +201,7 @@ func (s *System) makeTemporary(dirfd uintptr, path string, mode uint32) (vnode.N
 	if !ok {
 		return nil, place{}, syscall.EOPNOTSUPP
 	}
-	n, errno = t.MakeTemporary(vnode.Make{Mode: syscall.S_IFREG | mode&^s.tree.mask.Load()})
+	n, errno = t.MakeTemporary(vnode.Make{Mode: syscall.S_IFREG | s.masked(mode)})
 	return n, place{t, "#"}, errno
 }
 

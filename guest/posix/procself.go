@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"ukvm.dev/hypercall"
 )
@@ -159,7 +160,7 @@ func statusText(s *System) string {
 	const allCaps = "000001ffffffffff"
 	var b strings.Builder
 	for _, f := range [...][2]string{
-		{"Name", s.command()}, {"Umask", "0" + strconv.FormatUint(uint64(s.fs().mask.Load()), 8)}, {"State", "R (running)"},
+		{"Name", s.command()}, {"Umask", "0" + strconv.FormatUint(uint64(atomic.LoadUint32(s.fs().mask)), 8)}, {"State", "R (running)"},
 		{"Tgid", "1"}, {"Ngid", "0"}, {"Pid", "1"}, {"PPid", "0"}, {"TracerPid", "0"},
 		{"Uid", "0\t0\t0\t0"}, {"Gid", "0\t0\t0\t0"}, {"FDSize", strconv.Itoa(s.descriptorTop())}, {"Groups", ""},
 		{"VmPeak", kb(size)}, {"VmSize", kb(size)}, {"VmLck", kb(0)}, {"VmPin", kb(0)}, {"VmHWM", kb(resident)},

@@ -25,7 +25,10 @@ func (s *System) buildTree() {
 	root := memfs.New(memfs.Config{Device: deviceRoot, Limit: rootLimit(b.Memory, b.Archive), Now: s.env.now})
 	t := &s.tree
 	t.root, t.cwd = root.Root(), root.Root()
-	t.mask.Store(0o022)
+	if t.mask = s.env.mask; t.mask == nil {
+		t.mask = new(uint32)
+		*t.mask = 0o022
+	}
 	t.mounts.Store(&[]mount{{root: t.root, fs: root, path: "/", kind: "tmpfs"}})
 	t.unpack(s.env.archive())
 	for _, d := range rootDirs {

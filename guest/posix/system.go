@@ -41,6 +41,7 @@ type environment struct {
 	resident func() uint64             // bytes of memory in use
 	regions  func() []hypercall.Region // what is mapped
 	hertz    func() uint64             // of the time-stamp counter
+	mask     *uint32                   // umask(2), which the kernel sets too; nil: it does not
 }
 
 // hostConfig is how the guest is called and where it asks for names. System.mu guards it.

@@ -14,7 +14,7 @@ type tree struct {
 	once   sync.Once
 	root   vnode.Dir
 	mounts atomic.Pointer[[]mount]
-	mask   atomic.Uint32 // umask(2)
+	mask   *uint32 // umask(2)
 
 	mu    sync.Mutex
 	cwd   vnode.Dir
@@ -29,6 +29,9 @@ type mount struct {
 	path string // where, as it was mounted
 	kind string // as /proc/filesystems calls it
 }
+
+// masked takes from a mode what umask(2) says.
+func (s *System) masked(mode uint32) uint32 { return mode &^ atomic.LoadUint32(s.fs().mask) }
 
 // fs returns the tree, built.
 func (s *System) fs() *tree {

@@ -36,7 +36,7 @@ func (u *unixSocket) bind(a sockaddr) syscall.Errno {
 	}
 	f, errno := u.sys.newName(cwd, a.path, false)
 	if errno == 0 {
-		m := vnode.Make{Mode: syscall.S_IFSOCK | 0o777&^u.sys.tree.mask.Load()}
+		m := vnode.Make{Mode: syscall.S_IFSOCK | u.sys.masked(0o777)}
 		var n vnode.Node
 		if n, errno = f.dir.Make(f.name, m); errno == 0 {
 			return u.bindNode(x, a.path, n)
