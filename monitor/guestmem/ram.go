@@ -7,9 +7,11 @@
 package guestmem
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -40,7 +42,12 @@ type RAM struct {
 	files  []fileRange // parts that show a file
 }
 
-type fileRange struct{ start, end uint64 } // offsets in mem
+type fileRange struct {
+	start, end uint64 // offsets in mem
+	holes      int    // pieces that have been given back
+}
+
+func (f *fileRange) overlaps(off, n uint64) bool { return off < f.end && f.start < off+n }
 
 // New reserves size bytes, a multiple of PageSize. Memory is used as it is touched.
 func New(size uint64) (*RAM, error) {
@@ -171,9 +178,25 @@ func (r *RAM) Populate(gpa hypercall.GPA, n uint64) {
 	}
 }
 
+// maxHoles is in how many pieces a stretch that shows a file may be given back. Each makes the host's mappings of it two
+// more, and a process can have 65530 in all: a guest must not use up those of the program that runs it.
+const maxHoles = 4
+
 func (r *RAM) drop(off, n uint64) error {
+	for i := len(r.files) - 1; i >= 0; i-- {
+		f := &r.files[i]
+		if !f.overlaps(off, n) {
+			continue
+		}
+		if f.holes++; f.holes > maxHoles {
+			if err := r.keepCopy(f.start, f.end); err != nil {
+				return err
+			}
+			r.files = slices.Delete(r.files, i, i+1)
+		}
+	}
 	for i := range r.files {
-		if f := &r.files[i]; off < f.end && f.start < off+n {
+		if r.files[i].overlaps(off, n) {
 			// MADV_DONTNEED would bring the file's content back.
 			return r.remap(off, n, -1, 0)
 		}
@@ -182,6 +205,26 @@ func (r *RAM) drop(off, n uint64) error {
 		_ = unix.Madvise(r.mem[off:off+n], unix.MADV_NOHUGEPAGE)
 	}
 	return unix.Madvise(r.mem[off:off+n], unix.MADV_DONTNEED)
+}
+
+// keepCopy makes a stretch that shows a file memory of its own, with the same content.
+func (r *RAM) keepCopy(start, end uint64) error {
+	b := bytes.Clone(r.mem[start:end])
+	if err := r.remap(start, end-start, -1, 0); err != nil {
+		return err
+	}
+	for i := 0; i < len(b); i += PageSize {
+		if page := b[i : i+PageSize]; !allZero(page) {
+			copy(r.mem[start+uint64(i):], page)
+		}
+	}
+	return nil
+}
+
+// allZero reports whether a page is what fresh memory is.
+func allZero(page []byte) bool {
+	var zero [PageSize]byte
+	return bytes.Equal(page, zero[:])
 }
 
 // Flush makes every processor forget translations to n bytes at gpa, after their page-table entries were changed. KVM
@@ -212,7 +255,7 @@ func (r *RAM) ShowFile(gpa hypercall.GPA, n uint64, f *os.File, at int64) error 
 		return fmt.Errorf("map %s into guest memory: %w", f.Name(), err)
 	}
 	r.warm.lost(off/PageSize, n/PageSize)
-	r.files = append(r.files, fileRange{off, off + n})
+	r.files = append(r.files, fileRange{start: off, end: off + n})
 	return nil
 }
 

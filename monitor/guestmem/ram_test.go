@@ -380,6 +380,40 @@ func TestDiscardForgetsFile(t *testing.T) {
 	}
 }
 
+// TestDiscardInPieces gives back every second page of a stretch that shows a file: the others keep their content, and the
+// host's mappings stay few.
+func TestDiscardInPieces(t *testing.T) {
+	const pages = 1 << MaxOrder
+	r, f := newRAM(t, 8<<20), testFile(t, pages)
+	gpa := alloc(t, r, MaxOrder)
+	show(t, r, gpa, pages*PageSize, f, 0)
+	b := bytesAt(t, r, gpa, pages*PageSize)
+	b[PageSize+1] = 77
+	for i := 0; i < pages; i += 2 {
+		if err := r.Discard(gpa+hypercall.GPA(i*PageSize), PageSize); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := resident(t, b); n > pages/2 { // before a look at them makes them so
+		t.Errorf("%d of %d pages are resident, half have been given back", n, pages)
+	}
+	for i := range pages {
+		want := byte(i + 1)
+		if i%2 == 0 {
+			want = 0
+		}
+		if b[i*PageSize] != want {
+			t.Fatalf("page %d begins %d, want %d", i, b[i*PageSize], want)
+		}
+	}
+	if b[PageSize+1] != 77 {
+		t.Error("what was written before is lost")
+	}
+	if n := len(flags(t, b)); n > 2*maxHoles+3 {
+		t.Errorf("the host has %d mappings of it", n)
+	}
+}
+
 // TestNotInherited checks that neither child processes nor core dumps get a guest's memory, nor sparse memory huge pages,
 // whatever has been mapped there meanwhile.
 func TestNotInherited(t *testing.T) {
