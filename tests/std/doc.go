@@ -1,0 +1,7 @@
+// Package std has Go's own tests run in guests, with `ukvm test`.
+//
+// What is left out is in exclude.txt, each test with its reason. Whatever else a package declares must run, and pass or
+// skip itself as it does natively: a test that skips itself only in a guest (there is no go command, there is one
+// processor) is left out too and belongs into the list, as does one that fails natively on such a machine. An entry that
+// matches no test is an error.
+package std

@@ -1,0 +1,141 @@
+package std
+
+import (
+	"cmp"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ukvm.dev/tests/internal/ukvmtest"
+)
+
+// required are the packages whose tests must pass in guests, but for at most maxShare of them.
+var required = strings.Fields(`
+	bufio bytes cmp container/... context crypto/aes crypto/sha256 compress/... encoding/... errors expvar fmt hash/...
+	html/template image/... io iter maps math/... net/netip net/textproto net/url regexp/... slices sort strconv strings
+	sync sync/atomic text/... time unicode/...`)
+
+const maxShare = 0.02
+
+// more are packages beyond those: what they need is there, by and large.
+var more = strings.Fields(`
+	archive/... crypto crypto/cipher crypto/des crypto/dsa crypto/ec... crypto/ed25519 crypto/h... crypto/m... crypto/p...
+	crypto/r... crypto/s... crypto/tls crypto/x509 database/sql/... debug/... embed flag go/ast go/constant go/doc/...
+	go/format go/parser go/printer go/scanner go/token go/version html index/suffixarray internal/poll internal/synctest
+	io/fs io/ioutil log/... mime/... net net/http/... net/mail net/rpc/... net/smtp os os/signal os/user path
+	path/filepath reflect runtime runtime/debug runtime/metrics runtime/pprof syscall testing/... unique weak`)
+
+// setting is what a package's tests need beside its name.
+type setting struct {
+	ukvm   []string // flags of ukvm test
+	source []string // what is to be there of the standard library's source beside the package, directories below src
+	gotest []string // flags of go test
+	timing bool     // tests with bounds on real time: those that fail while others run are run again, once, alone
+}
+
+// settings are those of packages that need some.
+var settings = map[string]setting{
+	"context":       {timing: true},
+	"encoding/xml":  {ukvm: []string{"-m=3G"}},                  // 17 million elements in each other: 1.9 GB natively too
+	"hash/maphash":  {ukvm: []string{"-m=3G"}},                  // 1.7 GB natively too
+	"net":           {gotest: []string{"-short"}, timing: true}, // else it asks name servers on the Internet
+	"net/http":      {gotest: []string{"-short"}, timing: true}, // likewise
+	"go/parser":     {source: []string{"go/printer"}},
+	"os/signal":     {timing: true},
+	"path/filepath": {source: []string{"unicode"}},
+	"runtime":       {ukvm: []string{"-m=3G"}, timing: true},
+	"runtime/pprof": {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
+	"time":          {timing: true},
+}
+
+// sample are packages for each run of the tests, with flags of go test. They take half a minute on two idle cores.
+var sample = []struct {
+	pkg   string
+	flags []string
+}{
+	{"strings", nil}, {"sync", nil}, {"context", nil}, {"time", []string{"-short"}}, {"encoding/json", nil},
+	{"compress/flate", []string{"-short"}}, {"text/template", nil}, {"regexp", []string{"-short"}}, {"net/netip", nil},
+}
+
+// pkg is a package of the standard library that has tests.
+type pkg struct {
+	path     string
+	declared []string // its functions that are tests; examples, which only run if they have output, are not among them
+}
+
+// goCommand is the go command, in the release that images are built with.
+func goCommand(words ...string) *exec.Cmd {
+	cmd := exec.Command("go", words...)
+	cmd.Dir = ukvmtest.Root()
+	cmd.Env = append(ukvmtest.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	return cmd
+}
+
+// list returns those of the packages that have tests.
+func list(t testing.TB, patterns ...string) (packages []pkg) {
+	t.Helper()
+	cmd := goCommand(append([]string{"list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles"}, patterns...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p struct {
+			ImportPath, Dir           string
+			TestGoFiles, XTestGoFiles []string
+		}
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		files := append(p.TestGoFiles, p.XTestGoFiles...)
+		if len(files) == 0 {
+			continue
+		}
+		found := pkg{path: p.ImportPath}
+		for _, name := range files {
+			text, err := os.ReadFile(filepath.Join(p.Dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range declaration.FindAllStringSubmatch(string(text), -1) {
+				found.declared = append(found.declared, m[1])
+			}
+		}
+		packages = append(packages, found)
+	}
+	if len(packages) == 0 {
+		t.Fatalf("no tests in %q", patterns)
+	}
+	return packages
+}
+
+// declaration is one of a test. TestMain has another parameter.
+var declaration = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)(?:[^a-z(]\w*)?)\(\w+ \*(?:testing\.)?[TF]\)`)
+
+// release is the Go release that images are built with: 26 for 1.26.
+func release(t testing.TB) int {
+	t.Helper()
+	out, err := goCommand("env", "GOVERSION").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return minor(t, strings.TrimSpace(string(out)))
+}
+
+// minor is the 26 of go1.26.8 and of go1.26.
+func minor(t testing.TB, version string) (n int) {
+	t.Helper()
+	m := regexp.MustCompile(`^go1\.(\d+)`).FindStringSubmatch(version)
+	if m == nil {
+		t.Fatalf("%q is no Go release", version)
+	}
+	if err := json.Unmarshal([]byte(m[1]), &n); err != nil {
+		t.Fatal(err)
+	}
+	return cmp.Or(n, -1)
+}

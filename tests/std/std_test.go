@@ -1,0 +1,57 @@
+package std
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"ukvm.dev/tests/internal/ukvmtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(ukvmtest.Main(m)) }
+
+func TestSample(t *testing.T) {
+	if ukvmtest.Soak() {
+		t.Skip("TestRequired runs all of it")
+	}
+	ukvmtest.Command(t)
+	all := exclusions(t, release(t))
+	tests := 0
+	for _, s := range sample {
+		p := list(t, s.pkg)[0]
+		t.Run(s.pkg, func(t *testing.T) { tests += check(t, p, of(all, s.pkg), s.flags...) })
+	}
+	ukvmtest.Figure(t, "tests of the standard library in guests", float64(tests), "tests")
+}
+
+func TestRequired(t *testing.T) {
+	tests, out := checkAll(t, "required", required)
+	if share := float64(out) / float64(tests+out); share > maxShare {
+		t.Errorf("%d of %d tests are left out, %.1f %%; at most %.0f %% may be", out, tests+out, 100*share, 100*maxShare)
+	}
+}
+
+func TestMore(t *testing.T) { checkAll(t, "more", more) }
+
+// checkAll checks packages, if all there is is to be checked, and reports how many tests have run and are left out.
+func checkAll(t *testing.T, name string, patterns []string) (tests, out int) {
+	if !ukvmtest.Soak() {
+		t.Skip("set UKVM_SOAK=1 to run this")
+	}
+	ukvmtest.Command(t)
+	all := exclusions(t, release(t))
+	packages := list(t, patterns...)
+	for i, p := range packages {
+		t.Run(p.path, func(t *testing.T) {
+			fmt.Fprintf(os.Stderr, "%d of %d: %s\n", i+1, len(packages), p.path)
+			left := of(all, p.path)
+			out += len(left)
+			tests += check(t, p, left)
+		})
+	}
+	ukvmtest.Figure(t, name+" packages of the standard library", float64(len(packages)), "packages")
+	ukvmtest.Figure(t, name+" packages: tests run in guests", float64(tests), "tests")
+	ukvmtest.Figure(t, name+" packages: tests left out", float64(out), "tests")
+	ukvmtest.Figure(t, name+" packages: share left out", 100*float64(out)/float64(tests+out), "%")
+	return tests, out
+}
