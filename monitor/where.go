@@ -2,7 +2,7 @@ package monitor
 
 import (
 	"debug/elf"
-	"debug/gosym"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
@@ -15,26 +15,20 @@ import (
 func (vm *VM) where() string { return vm.symbol(vm.vcpu.Regs().RIP) }
 
 // symbol names an address of the image.
-func (vm *VM) symbol(pc uint64) (s string) {
-	s = fmt.Sprintf("%#x", pc)
+func (vm *VM) symbol(pc uint64) string {
+	s := fmt.Sprintf("%#x", pc)
 	if vm.image == nil || vm.space.image.Find(hypercall.GVA(pc)) == nil {
 		return s
 	}
-	// The tables come from a file that may be hostile, and the packages that read them were made for honest ones.
-	defer func() {
-		if recover() != nil {
-			s = fmt.Sprintf("%#x", pc)
-		}
-	}()
 	table, err := symbols(vm.image)
 	if err != nil {
 		return s
 	}
-	file, line, fn := table.PCToLine(pc)
-	if fn == nil {
+	function, file, line := table.find(pc)
+	if function == "" {
 		return s
 	}
-	return fmt.Sprintf("%#x (%s at %s:%d)", pc, printable(fn.Name), printable(file), line)
+	return fmt.Sprintf("%#x (%s at %s:%d)", pc, printable(function), printable(file), line)
 }
 
 // printable makes of what a guest says, which ends up on terminals, a line of text.
@@ -47,22 +41,40 @@ func printable(s string) string {
 	}, strings.ToValidUTF8(s, "?"))
 }
 
-// maxTable bounds what is read for a report, in bytes.
-const maxTable = 256 << 20
+// Bounds of what is read for a report.
+const (
+	maxSections = 256
+	maxTable    = 64 << 20 // bytes
+)
 
 // symbols reads Go's own table of functions and lines, which is there in stripped images too.
-func symbols(r io.ReaderAt) (*gosym.Table, error) {
+func symbols(r io.ReaderAt) (t *pclntab, err error) {
+	defer func() {
+		if recover() != nil { // package elf was made for honest files
+			err = elf.ErrNoSymbols
+		}
+	}()
+	var count [2]byte
+	if _, err := r.ReadAt(count[:], atSections); err != nil {
+		return nil, err
+	}
+	if n := binary.LittleEndian.Uint16(count[:]); n == 0 || n > maxSections {
+		return nil, elf.ErrNoSymbols
+	}
 	f, err := elf.NewFile(r)
 	if err != nil {
 		return nil, err
 	}
 	table, text := f.Section(".gopclntab"), f.Section(".text")
-	if table == nil || text == nil || table.Size > maxTable {
+	if table == nil || text == nil || table.Flags&elf.SHF_COMPRESSED != 0 || table.Size > maxTable {
 		return nil, elf.ErrNoSymbols
 	}
 	data, err := table.Data()
 	if err != nil {
 		return nil, err
 	}
-	return gosym.NewTable(nil, gosym.NewLineTable(data, text.Addr))
+	return &pclntab{data: data, text: text.Addr}, nil
 }
+
+// atSections is where an ELF header has the number of sections.
+const atSections = 60
