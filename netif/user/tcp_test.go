@@ -397,6 +397,28 @@ func TestManyConnections(t *testing.T) {
 	eventually(t, "all connections gone", func() bool { return l.Stats().TCP.Open == 0 })
 }
 
+// TestBurst has many clients come at once where few connections may be in the making: they wait, and none gets a reset.
+func TestBurst(t *testing.T) {
+	netiftest.Leaks(t)
+	l, g := newGuest(t, user.Config{Publish: []user.Publish{{Guest: 80}}, MaxPending: 2})
+	serve(g.Listen(t, 80), echo)
+	var conns []net.Conn
+	for range 50 {
+		c, err := net.Dial("tcp", hostPort(l, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for i, c := range conns {
+		checkEcho(t, c, []byte{byte(i)})
+	}
+	if s := l.Stats().TCP; s.Open != len(conns) || s.Refused != 0 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
 // TestDeadGuest fills a connection to a guest that has stopped fetching frames: what waits for it stays bounded.
 func TestDeadGuest(t *testing.T) {
 	netiftest.Leaks(t)

@@ -13,10 +13,10 @@ type listener struct {
 	fd     int
 	port   uint16 // of the guest
 	slot   int32
-	paused bool // accept failed for want of resources
+	paused bool // accept failed for want of resources, or too many clients wait for the guest
 }
 
-// acceptRetry is the pause after that.
+// acceptRetry is how long that lasts at least.
 const acceptRetry = 50 * time.Millisecond
 
 // Listen connects to a port of the guest for each client of the listening socket fd, which it takes over.
@@ -36,9 +36,14 @@ func (p *Proxy) Listen(fd int, port uint16) error {
 // acceptBatch is how many clients are taken before something else has its turn.
 const acceptBatch = 64
 
-// acceptLocked takes clients that wait.
+// acceptLocked takes clients that wait. When the guest does not keep up with them they wait where they are: a burst is no
+// reason for resets.
 func (p *Proxy) acceptLocked(l *listener) {
 	for range acceptBatch {
+		if p.config.Table.Saturated() {
+			p.pauseLocked(l)
+			return
+		}
 		fd, addr, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch {
 		case err == nil:
@@ -48,13 +53,18 @@ func (p *Proxy) acceptLocked(l *listener) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
 		default: // no descriptors or memory left
 			p.config.Table.Lost()
-			l.paused = true
-			unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, l.fd, nil)
-			now := p.now()
-			p.scheduleLocked(now+int64(acceptRetry), now)
+			p.pauseLocked(l)
 			return
 		}
 	}
+}
+
+// pauseLocked takes no clients for a while.
+func (p *Proxy) pauseLocked(l *listener) {
+	l.paused = true
+	unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, l.fd, nil)
+	now := p.now()
+	p.scheduleLocked(now+int64(acceptRetry), now)
 }
 
 // resumeListenersLocked watches those again that were paused; it reports whether one still is.

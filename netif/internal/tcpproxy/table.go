@@ -42,6 +42,9 @@ func (t *Table) Begin() Place {
 	return Granted
 }
 
+// Saturated reports whether as many connections are in the making as may be.
+func (t *Table) Saturated() bool { return t.pending.Load() >= t.MaxPending }
+
 // Withdraw gives up the place of a connection in the making without counting it.
 func (t *Table) Withdraw() {
 	t.pending.Add(-1)
