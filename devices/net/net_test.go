@@ -1,0 +1,371 @@
+package net
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"ukvm.dev/hypercall"
+	"ukvm.dev/netif"
+)
+
+// ram is guest memory at ramBase: a third can be read only, a third be written, a third is not there.
+type ram struct {
+	b    []byte
+	slot []byte
+	q    [2]*hypercall.Queue // receive, transmit
+}
+
+const (
+	ramBase  = 0x100000
+	ramSize  = 3 << 18
+	readOnly = ramSize / 3
+)
+
+var errMemory = errors.New("not mapped")
+
+func newRAM() *ram {
+	b := make([]byte, 2*hypercall.QueueSize+hypercall.PageSize)
+	off := -int(uintptr(unsafe.Pointer(&b[0]))) & (hypercall.PageSize - 1)
+	m := &ram{b: make([]byte, ramSize), slot: b[off : off+2*hypercall.QueueSize]}
+	for i := range m.q {
+		m.q[i] = (*hypercall.Queue)(unsafe.Pointer(&m.slot[i*hypercall.QueueSize]))
+	}
+	return m
+}
+
+// Slices cuts memory into pages, as guest RAM is; neighbours are joined at random places.
+func (m *ram) Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error) {
+	off := uint64(va) - ramBase
+	if off > ramSize || n > ramSize-off || off+n > 2*ramSize/3 || access == hypercall.ProtWrite && off < readOnly && n > 0 {
+		return dst, errMemory
+	}
+	for n > 0 {
+		k := min(n, hypercall.PageSize-off%hypercall.PageSize)
+		dst = append(dst, m.b[off:off+k:off+k])
+		off, n = off+k, n-k
+	}
+	return dst, nil
+}
+
+// link is a network that keeps what it is sent and gives what it has.
+type link struct {
+	netif.Link
+	sent    [][]byte
+	headers []hypercall.NetHeader
+	give    []given
+	sendErr error
+	taken   int // frames taken before sendErr
+	recvErr error
+	calls   int
+}
+
+type given struct {
+	header hypercall.NetHeader
+	data   []byte
+}
+
+func (l *link) Send(frames []netif.Frame) (int, error) {
+	l.calls++
+	for i := range frames {
+		if l.sendErr != nil && i == l.taken {
+			return i, l.sendErr
+		}
+		b := make([]byte, frames[i].Len)
+		if n := frames[i].CopyTo(b); n != len(b) {
+			panic("a frame is longer than its memory")
+		}
+		l.sent = append(l.sent, b)
+		l.headers = append(l.headers, frames[i].Header)
+	}
+	return len(frames), nil
+}
+
+func (l *link) Receive(frames []netif.Frame) (n int, err error) {
+	for n < len(frames) && len(l.give) > 0 {
+		w := frames[n].Writer()
+		if w.Write(l.give[0].data) == len(l.give[0].data) { // else dropped
+			frames[n].Len, frames[n].Header = len(l.give[0].data), l.give[0].header
+			n++
+		}
+		l.give = l.give[1:]
+	}
+	if n == 0 {
+		return 0, l.recvErr
+	}
+	return n, nil
+}
+
+// offer makes a chain of buffers available, each a place and a length.
+func (m *ram) offer(queue int, first uint16, flags uint16, places ...[2]uint64) {
+	q := m.q[queue]
+	for i, p := range places {
+		d := hypercall.Desc{Addr: hypercall.GVA(p[0]), Len: uint32(p[1]), Flags: flags}
+		if i+1 < len(places) {
+			d.Flags |= hypercall.DescNext
+			d.Next = first + uint16(i) + 1
+		}
+		q.Desc[first+uint16(i)] = d
+	}
+	q.Avail.Ring[q.Avail.Index%hypercall.QueueLen] = first
+	q.Avail.Index++
+}
+
+// TestTransmit sends frames in pieces of all sizes; the network header may be cut in any way.
+func TestTransmit(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	m, l := newRAM(), &link{}
+	d := New(l, 1500, m.slot, m)
+	for i := range m.b {
+		m.b[i] = byte(r.Uint32())
+	}
+	for range 3000 {
+		var want [][]byte
+		var headers []hypercall.NetHeader
+		first := uint16(0)
+		for first < 200 && len(want) < 80 {
+			var whole []byte
+			var places [][2]uint64
+			for len(whole) < hypercall.NetHeaderSize+14 || r.IntN(2) == 0 && len(places) < 12 {
+				at, n := r.Uint64N(ramSize/3), r.Uint64N(30)
+				if r.IntN(8) == 0 {
+					n = r.Uint64N(9000)
+				}
+				n = min(n, ramSize/3-at)
+				places = append(places, [2]uint64{ramBase + at, n})
+				whole = append(whole, m.b[at:at+n]...)
+			}
+			if len(places) > 40 {
+				continue
+			}
+			m.offer(1, first, 0, places...)
+			first += uint16(len(places))
+			var h hypercall.NetHeader
+			if err := binary.Read(bytes.NewReader(whole), binary.LittleEndian, &h); err != nil {
+				t.Fatal(err)
+			}
+			headers = append(headers, h)
+			want = append(want, whole[hypercall.NetHeaderSize:])
+		}
+		l.sent, l.headers = nil, nil
+		if moved, err := d.Serve(); !moved || err != nil {
+			t.Fatalf("%v, %v", moved, err)
+		}
+		if !slices.EqualFunc(l.sent, want, bytes.Equal) || !slices.Equal(l.headers, headers) {
+			t.Fatalf("%d frames of %d arrived, or others", len(l.sent), len(want))
+		}
+		if u := &m.q[1].Used; u.Index != m.q[1].Avail.Index || !d.News() {
+			t.Fatalf("used %d, available %d", u.Index, m.q[1].Avail.Index)
+		}
+	}
+	if c := d.Counters; c.TxFrames == 0 || c.TxDropped != 0 || c.RxFrames != 0 {
+		t.Errorf("%+v", c)
+	}
+	if moved, err := d.Serve(); moved || err != nil {
+		t.Errorf("nothing to do: %v, %v", moved, err)
+	}
+}
+
+// TestReceive stores frames in buffers of one chain each, and in buffers that take several.
+func TestReceive(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		mtu, buffer int
+	}{
+		{"a frame a buffer", 1500, 2048},
+		{"buffers of the least size", 1500, 12 + 1500 + 18},
+		{"several buffers a frame", 9000, 2048},
+		{"many buffers a frame", 9000, 64},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(4, 4))
+			m, l := newRAM(), &link{}
+			d := New(l, c.mtu, m.slot, m)
+			// Each descriptor has a place of its own.
+			place := func(i uint16) uint64 { return readOnly + uint64(i)*uint64(c.buffer) }
+			count := min(hypercall.QueueLen, readOnly/c.buffer)
+			next := uint16(0)
+			refill := func(n int) {
+				for range n {
+					i := next % uint16(count)
+					m.offer(0, i, hypercall.DescWrite, [2]uint64{ramBase + place(i), uint64(c.buffer)})
+					next++
+				}
+			}
+			refill(count)
+			seen := uint16(0)
+			for round := range 300 {
+				var want []given
+				for range 1 + r.IntN(5) {
+					g := given{header: hypercall.NetHeader{Flags: uint8(r.IntN(3)), GSOSize: uint16(r.Uint32())}, data: make([]byte, 14+r.IntN(c.mtu+4))}
+					for i := range g.data {
+						g.data[i] = byte(r.Uint32())
+					}
+					want = append(want, g)
+				}
+				l.give = slices.Clone(want)
+				for len(want) > 0 {
+					if _, err := d.Serve(); err != nil {
+						t.Fatal(err)
+					}
+					if seen == m.q[0].Used.Index {
+						t.Fatalf("round %d: %d frames have not come", round, len(want))
+					}
+					back := 0
+					for seen != m.q[0].Used.Index {
+						g := want[0]
+						want = want[1:]
+						var got []byte
+						chains := uint16(1)
+						for k := uint16(0); k < chains; k++ {
+							e := m.q[0].Used.Ring[seen%hypercall.QueueLen]
+							seen++
+							back++
+							at := place(uint16(e.ID))
+							piece := m.b[at : at+uint64(e.Len)]
+							if k == 0 {
+								h := parseHeader((*[hypercall.NetHeaderSize]byte)(piece))
+								chains = h.NumBuffers
+								h.NumBuffers = 0
+								if h != g.header || chains == 0 {
+									t.Fatalf("header %+v, want %+v", h, g.header)
+								}
+								piece = piece[hypercall.NetHeaderSize:]
+							}
+							if k+1 < chains && int(e.Len) != c.buffer {
+								t.Fatalf("a buffer before the last one has %d bytes", e.Len)
+							}
+							got = append(got, piece...)
+						}
+						if !bytes.Equal(got, g.data) {
+							t.Fatalf("round %d: a frame of %d bytes has come as %d other ones", round, len(g.data), len(got))
+						}
+					}
+					refill(back)
+				}
+			}
+		})
+	}
+}
+
+// TestMisuse ends the guest, whatever it does wrong.
+func TestMisuse(t *testing.T) {
+	const w = hypercall.DescWrite
+	mapped := uint64(ramBase + readOnly)
+	for _, c := range []struct {
+		name string
+		do   func(m *ram)
+		want error
+	}{
+		{"transmit index", func(m *ram) { m.q[1].Avail.Index = 257 }, ErrGuest},
+		{"receive index", func(m *ram) { m.q[0].Avail.Index = 60000 }, ErrGuest},
+		{"transmit loop", func(m *ram) {
+			m.offer(1, 0, 0, [2]uint64{mapped, 20})
+			m.q[1].Desc[0].Flags = hypercall.DescNext
+		}, ErrGuest},
+		{"transmit buffer to write to", func(m *ram) { m.offer(1, 0, w, [2]uint64{mapped, 100}) }, ErrGuest},
+		{"receive buffer to read from", func(m *ram) { m.offer(0, 0, 0, [2]uint64{mapped, 2000}) }, ErrGuest},
+		{"frame without a header", func(m *ram) { m.offer(1, 0, 0, [2]uint64{mapped, 11}) }, ErrGuest},
+		{"empty chain", func(m *ram) { m.offer(1, 0, 0, [2]uint64{mapped, 0}) }, ErrGuest},
+		{"frame too long", func(m *ram) { m.offer(1, 0, 0, [2]uint64{mapped, hypercall.MaxNetChain + 1}) }, ErrGuest},
+		{"frame far too long", func(m *ram) {
+			m.offer(1, 0, 0, [2]uint64{mapped, 200000}, [2]uint64{mapped, 1 << 31})
+		}, ErrGuest},
+		{"receive buffer without room for a header", func(m *ram) { m.offer(0, 0, w, [2]uint64{mapped, 11}) }, ErrGuest},
+		{"transmit from nowhere", func(m *ram) { m.offer(1, 0, 0, [2]uint64{0x10, 100}) }, errMemory},
+		{"transmit from the end", func(m *ram) { m.offer(1, 0, 0, [2]uint64{ramBase + 2*ramSize/3 - 5, 100}) }, errMemory},
+		{"transmit with overflow", func(m *ram) { m.offer(1, 0, 0, [2]uint64{^uint64(0) - 5, 100}) }, errMemory},
+		{"receive to read-only memory", func(m *ram) { m.offer(0, 0, w, [2]uint64{ramBase, 2000}) }, errMemory},
+		{"receive to nowhere", func(m *ram) { m.offer(0, 0, w, [2]uint64{ramBase + ramSize, 2000}) }, errMemory},
+	} {
+		m, l := newRAM(), &link{give: []given{{data: make([]byte, 60)}}}
+		d := New(l, 1500, m.slot, m)
+		c.do(m)
+		if _, err := d.Serve(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+		if len(l.sent) > 0 {
+			t.Errorf("%s: a frame was sent", c.name)
+		}
+	}
+}
+
+// TestLinkFails: a cable that is cut loses frames and harms nobody.
+func TestLinkFails(t *testing.T) {
+	m, l := newRAM(), &link{sendErr: netif.ErrClosed, taken: 1}
+	d := New(l, 1500, m.slot, m)
+	send := func() {
+		for i := range uint16(3) {
+			m.offer(1, i, 0, [2]uint64{ramBase, 100})
+		}
+		if moved, err := d.Serve(); !moved || err != nil {
+			t.Errorf("%v, %v", moved, err)
+		}
+	}
+	send()
+	if !errors.Is(d.Down(), netif.ErrClosed) || d.Counters.TxDropped != 2 || d.Counters.TxFrames != 3 {
+		t.Errorf("down: %v, %+v", d.Down(), d.Counters)
+	}
+	send()
+	if l.calls != 1 || d.Counters.TxDropped != 5 || m.q[1].Used.Index != 6 {
+		t.Errorf("%d calls, %+v", l.calls, d.Counters)
+	}
+	m, l = newRAM(), &link{recvErr: netif.ErrClosed}
+	d = New(l, 1500, m.slot, m)
+	m.offer(0, 0, hypercall.DescWrite, [2]uint64{ramBase + readOnly, 2000})
+	if _, err := d.Serve(); err != nil || !errors.Is(d.Down(), netif.ErrClosed) {
+		t.Errorf("receive: %v, down: %v", err, d.Down())
+	}
+}
+
+// FuzzServe gives the device queues of arbitrary bytes. It must neither fail in another way than with an error nor write
+// to what the guest cannot write to.
+func FuzzServe(f *testing.F) {
+	f.Fuzz(func(t *testing.T, rx, tx []byte, rxIndex, txIndex uint16, big bool) {
+		m := newRAM()
+		fill := func(q *hypercall.Queue, b []byte, index uint16) {
+			for i := 0; i < hypercall.QueueLen && len(b) > 0; i++ {
+				at := func(k int) uint64 { return uint64(b[(i*7+k)%len(b)]) }
+				q.Desc[i] = hypercall.Desc{
+					Addr: hypercall.GVA(ramBase + at(0)<<11 + at(1)), Len: uint32(at(2)<<(at(3)%9) + at(4)),
+					Flags: uint16(at(5) % 4), Next: uint16(at(6)),
+				}
+				q.Avail.Ring[i] = uint16(at(1))
+			}
+			q.Avail.Index = index % 300
+		}
+		fill(m.q[0], rx, rxIndex)
+		fill(m.q[1], tx, txIndex)
+		mtu := 1500
+		if big {
+			mtu = 65535
+		}
+		l := &link{}
+		for n := range 100 {
+			l.give = append(l.give, given{data: bytes.Repeat([]byte{0xff}, 14+n*n%mtu)})
+		}
+		given := len(l.give)
+		d := New(l, mtu, m.slot, m)
+		_, err := d.Serve()
+		if err != nil && !errors.Is(err, ErrGuest) && !errors.Is(err, errMemory) {
+			t.Fatal(err)
+		}
+		for i := range readOnly {
+			if m.b[i] != 0 || m.b[2*readOnly+i] != 0 {
+				t.Fatalf("written at %#x", i)
+			}
+		}
+		if c := d.Counters; int(c.RxFrames) > given || c.TxFrames != uint64(len(l.sent)) {
+			t.Fatalf("%+v, %d sent", c, len(l.sent))
+		}
+		for _, b := range l.sent {
+			if len(b) > hypercall.MaxNetChain-hypercall.NetHeaderSize {
+				t.Fatalf("a frame of %d bytes", len(b))
+			}
+		}
+	})
+}
