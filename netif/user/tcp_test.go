@@ -414,7 +414,7 @@ func TestBurst(t *testing.T) {
 	for i, c := range conns {
 		checkEcho(t, c, []byte{byte(i)})
 	}
-	if s := l.Stats().TCP; s.Open != len(conns) || s.Refused != 0 {
+	if s := l.Stats().TCP; s.ToGuest != uint64(len(conns)) || s.Refused != 0 {
 		t.Errorf("stats: %+v", s)
 	}
 }
