@@ -46,9 +46,8 @@ func eventfdRead(f *file, fd, addr, n uint64) uint64 {
 	if f.flags&fileSemaphore != 0 {
 		v = 1
 	}
-	f.value -= v
 	*word(addr) = v
-	eventfdReady(f, fd, epollOut)
+	eventfdSet(fd, f.value-v, epollOut)
 	return 8
 }
 
@@ -64,7 +63,41 @@ func eventfdWrite(f *file, fd, addr, n uint64) uint64 {
 	if f.value+v < v || f.value+v > eventfdMax {
 		return fail(eAGAIN)
 	}
-	f.value += v
-	eventfdReady(f, fd, epollIn)
+	eventfdSet(fd, f.value+v, epollIn)
 	return 8
+}
+
+// eventfdSet changes the counter, which an eventfd and its duplicates share.
+func eventfdSet(fd, value uint64, event uint32) {
+	for i := fd; ; {
+		f := &files[i]
+		f.value = value
+		eventfdReady(f, i, event)
+		if f.twin == 0 || uint64(f.twin-1) == fd {
+			return
+		}
+		i = uint64(f.twin - 1)
+	}
+}
+
+// eventfdJoin puts a new duplicate into the ring of an eventfd.
+func eventfdJoin(fd, dup uint64) {
+	f := &files[fd]
+	if f.twin == 0 {
+		f.twin = uint32(fd) + 1
+	}
+	files[dup].twin = f.twin
+	f.twin = uint32(dup) + 1
+}
+
+// eventfdForget takes an eventfd out of its ring.
+func eventfdForget(fd uint64) {
+	before := fd
+	for uint64(files[before].twin-1) != fd {
+		before = uint64(files[before].twin - 1)
+	}
+	files[before].twin = files[fd].twin
+	if uint64(files[before].twin-1) == before {
+		files[before].twin = 0 // alone again
+	}
 }

@@ -9,6 +9,7 @@ type file struct {
 	level    uint16 // readiness: event bits that hold now; EPOLLRDHUP is levelRdHup
 	interest uint32 // first of the epoll interests in it
 	value    uint64 // console: the stream; eventfd: the counter; epoll and device: which
+	twin     uint32 // duplicates of an eventfd form a ring: number of the next one, plus one; 0: there are none
 }
 
 // File kinds; Kind returns them.
@@ -105,6 +106,9 @@ func closeFile(fd uint64) {
 	}
 	if f.kind == kindEpoll && !shared(fd) {
 		epollFree(uint32(f.value))
+	}
+	if f.twin != 0 {
+		eventfdForget(fd)
 	}
 	*f = file{}
 	fileBits[fd/64] &^= 1 << (fd % 64)
@@ -256,6 +260,9 @@ func sysDup(fd, from, flags uint64) uint64 {
 	}
 	files[n].level = f.level
 	files[n].flags |= f.flags &^ fileCloexec
+	if f.kind == kindEventfd {
+		eventfdJoin(fd, n)
+	}
 	return n
 }
 
@@ -282,6 +289,9 @@ func sysDup2(fd, to, flags uint64) uint64 {
 	}
 	fileBits[to/64] |= 1 << (to % 64)
 	files[to] = file{kind: f.kind, flags: f.flags&^fileCloexec | fileFlags(flags), level: f.level, value: f.value}
+	if f.kind == kindEventfd {
+		eventfdJoin(fd, to)
+	}
 	return to
 }
 

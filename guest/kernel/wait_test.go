@@ -214,3 +214,87 @@ func TestTerminal(t *testing.T) {
 		t.Errorf("unknown request: errno %d", got)
 	}
 }
+
+// TestEventfdDuplicates: they are one counter, whose readers and epolls wait at any of them.
+func TestEventfdDuplicates(t *testing.T) {
+	boots(t)
+	ev := sys(nrEventfd2, 3, oNonblock)
+	dup := sys(nrDup, ev)
+	to := sys(nrDup2, dup, 0) // number 0 too
+	read := func(fd uint64) uint64 {
+		if r := sys(nrRead, fd, arena+64, 8); r != 8 {
+			return r
+		}
+		return *word(arena + 64)
+	}
+	ep := sys(nrEpollCreate1, 0)
+	for _, fd := range []uint64{ev, dup, to} {
+		*word32(arena) = epollIn
+		*word(arena + 4) = fd
+		sys(nrEpollCtl, ep, 1, fd, arena)
+	}
+	wait := func() uint64 { return sys(nrEpollPwait, ep, arena+128, 9, 0, 0, 8) }
+	if n := wait(); n != 3 {
+		t.Errorf("%d of 3 are readable", n)
+	}
+	if v := read(to); v != 3 || errno(read(ev)) != eAGAIN || errno(read(dup)) != eAGAIN || wait() != 0 {
+		t.Errorf("read %d, and then more", int64(v))
+	}
+	sys(nrWrite, dup, put(0, 5), 8)
+	sys(nrWrite, ev, put(0, 6), 8)
+	if n := wait(); n != 3 {
+		t.Errorf("written: %d of 3 are readable", n)
+	}
+	sys(nrClose, dup)
+	if v := read(to); v != 11 || wait() != 0 {
+		t.Errorf("read %d, want 11", int64(v))
+	}
+	sys(nrClose, ev)
+	sys(nrWrite, to, put(0, 1), 8)
+	if v := read(to); v != 1 || files[to].twin != 0 {
+		t.Errorf("the last one: read %d, next in the ring %d", int64(v), files[to].twin)
+	}
+	// Who waits at one is woken by the other.
+	ev = sys(nrEventfd2, 0, 0)
+	dup = sys(nrFcntl, ev, 0, 50)
+	spawn(t)
+	sys(nrRead, ev, arena+64, 8)
+	sys(nrWrite, dup, put(0, 9), 8)
+	sys(nrSchedYield)
+	if running != 1 || threads[1].frame.RAX != 8 || *word(arena + 64) != 9 {
+		t.Errorf("thread %d runs, result %d", running, int64(threads[1].frame.RAX))
+	}
+}
+
+// TestAccounting checks what the calls about the process itself say.
+func TestAccounting(t *testing.T) {
+	boots(t)
+	control().Resident = 20 << 20
+	monitor.time += 5_250_000_000
+	idleTotal = 1_000_000_000
+	if r := sys(nrGetrusage, 0, arena); r != 0 || *word(arena) != 4 || *word(arena + 8) != 250_000 || *word(arena + 32) != 20<<10 {
+		t.Errorf("getrusage: %d, busy %d.%06d, %d KiB", int64(r), *word(arena), *word(arena + 8), *word(arena + 32))
+	}
+	if r := sys(nrGetrusage, ^uint64(0), arena); r != 0 || *word(arena) != 0 || *word(arena + 32) != 0 {
+		t.Errorf("getrusage of children: %d, busy %d", int64(r), *word(arena))
+	}
+	if r := sys(nrSysinfo, arena); r != 0 || *word(arena) != 5 || *word(arena + 32) != 64<<20 || *word(arena + 40) != 44<<20 || *word32(arena + 104) != 1 {
+		t.Errorf("sysinfo: %d, up %d, %d of %d bytes free", int64(r), *word(arena), *word(arena + 40), *word(arena + 32))
+	}
+	for _, tid := range []uint64{0, 1} {
+		if r := sys(nrSchedGetaffinity, tid, 128, arena); r != 8 || *word(arena) != 1 {
+			t.Errorf("sched_getaffinity: %d, %#x", int64(r), *word(arena))
+		}
+	}
+	if r := sys(nrArchPrctl, 0x1002, 0x7777000); r != 0 || threads[1].fs != 0x7777000 {
+		t.Errorf("ARCH_SET_FS: %d", int64(r))
+	}
+	if r := sys(nrArchPrctl, 0x1003, arena); r != 0 || *word(arena) != 0x7777000 {
+		t.Errorf("ARCH_GET_FS: %d", int64(r))
+	}
+	for _, nr := range []uint64{nrGetuid, nrGeteuid, nrGetgid, nrGetegid, nrGetppid, nrBrk} {
+		if r := sys(nr); r != 0 {
+			t.Errorf("call %d: %d", nr, int64(r))
+		}
+	}
+}
