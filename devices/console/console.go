@@ -94,6 +94,7 @@ func (c *Console) Read(pieces [][]byte) (n int, end bool, errno syscall.Errno) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.start()
+	c.hungry = false
 	for _, p := range pieces {
 		k := copy(p, c.buf)
 		c.buf = c.buf[k:]

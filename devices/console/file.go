@@ -49,8 +49,8 @@ func (o *file) write(p []byte) (n int, errno syscall.Errno) {
 		}
 		return true
 	})
-	if err != nil { // it was closed
-		errno = errnoOf(err)
+	if err != nil { // the caller has closed it
+		errno = syscall.EPIPE
 	}
 	return n, errno
 }

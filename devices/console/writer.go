@@ -61,9 +61,15 @@ func (o *writer) job(p []byte) (n int, errno syscall.Errno) {
 	}
 	o.busy = true
 	o.jobs <- append([]byte(nil), p...) // guest memory may change, and go, at any time
-	timeout := time.AfterFunc(patience, o.idle.Broadcast)
+	late := false
+	timeout := time.AfterFunc(patience, func() {
+		o.mu.Lock()
+		late = true
+		o.idle.Broadcast()
+		o.mu.Unlock()
+	})
 	defer timeout.Stop()
-	for begin := time.Now(); o.busy && time.Since(begin) < patience; {
+	for o.busy && !late {
 		o.idle.Wait()
 	}
 	if o.busy {
