@@ -42,12 +42,14 @@ func consoleInput(f *file, addr, n uint64) uint64 {
 	switch {
 	case errno != 0:
 		return fail(errno)
-	case got == 0 && !end:
-		consoleLevel(0, 0, epollIn)
+	case end:
+		return 0
+	}
+	consoleLevel(0, 0, epollIn) // as far as is known
+	if got == 0 {
 		return fail(eAGAIN)
-	case got > 0 && f.interest != 0:
-		// An epoll should know whether there is more.
-		consoleLevel(0, 0, epollIn)
+	}
+	if f.interest != 0 {
 		consoleAsk()
 	}
 	return got

@@ -76,7 +76,7 @@ func boots(t testing.TB) {
 	clear(futexTail[:])
 	clear(files[:])
 	clear(fileBits[:])
-	fileFirst, readers = 0, 0
+	fileFirst, readers, writers, consoleFull, FileMask = 0, 0, 0, 0, 0o022
 	clear(interests[:interestTop])
 	interestFree, interestTop = 0, 1
 	clear(epolls[:])
@@ -305,7 +305,7 @@ func checkKernel() {
 			panic("the heap of sleepers is broken")
 		}
 	}
-	alive, reading := uint32(0), uint32(0)
+	alive, reading, writing := uint32(0), uint32(0), uint32(0)
 	waiting := [maxEpolls]uint32{}
 	for i := uint32(1); i < threadTop; i++ {
 		t := &threads[i]
@@ -322,11 +322,13 @@ func checkKernel() {
 		switch t.wait {
 		case waitRead:
 			reading++
+		case waitWrite:
+			writing++
 		case waitEpoll:
 			waiting[t.key]++
 		}
 	}
-	if alive != live || reading != readers || threads[running].state != stateRunning {
+	if alive != live || reading != readers || writing != writers || threads[running].state != stateRunning {
 		panic("threads are miscounted")
 	}
 	for e := range epolls {
