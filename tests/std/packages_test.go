@@ -27,7 +27,7 @@ var more = strings.Fields(`
 	crypto/r... crypto/s... crypto/tls crypto/x509 database/sql/... debug/... embed flag go/ast go/constant go/doc/...
 	go/format go/parser go/printer go/scanner go/token go/version html index/suffixarray internal/poll internal/synctest
 	io/fs io/ioutil log/... mime/... net net/http/... net/mail net/rpc/... net/smtp os os/signal os/user path
-	path/filepath reflect runtime runtime/debug runtime/metrics runtime/pprof syscall testing/... unique weak`)
+	path/filepath reflect runtime runtime/debug runtime/metrics runtime/pprof testing/... unique weak`)
 
 // setting is what a package's tests need beside its name.
 type setting struct {
@@ -39,17 +39,21 @@ type setting struct {
 
 // settings are those of packages that need some.
 var settings = map[string]setting{
-	"context":       {timing: true},
-	"encoding/xml":  {ukvm: []string{"-m=3G"}},                  // 17 million elements in each other: 1.9 GB natively too
-	"hash/maphash":  {ukvm: []string{"-m=3G"}},                  // 1.7 GB natively too
-	"net":           {gotest: []string{"-short"}, timing: true}, // else it asks name servers on the Internet
-	"net/http":      {gotest: []string{"-short"}, timing: true}, // likewise
-	"go/parser":     {source: []string{"go/printer"}},
-	"os/signal":     {timing: true},
-	"path/filepath": {source: []string{"unicode"}},
-	"runtime":       {ukvm: []string{"-m=3G"}, timing: true},
-	"runtime/pprof": {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
-	"time":          {timing: true},
+	"context":        {timing: true},
+	"crypto/ed25519": {gotest: []string{"-short"}}, // else it downloads a module
+	"crypto/sha3":    {ukvm: []string{"-m=3G"}},
+	"crypto/tls":     {gotest: []string{"-short"}, timing: true}, // else it connects to Internet hosts
+	"crypto/x509":    {gotest: []string{"-short"}},               // else it downloads a module
+	"encoding/xml":   {ukvm: []string{"-m=3G"}},                  // 17 million elements in each other: 1.9 GB natively too
+	"hash/maphash":   {ukvm: []string{"-m=3G"}},                  // 1.7 GB natively too
+	"net":            {gotest: []string{"-short"}, timing: true}, // else it asks name servers on the Internet
+	"net/http":       {gotest: []string{"-short"}, timing: true}, // likewise
+	"go/parser":      {source: []string{"go/printer"}},
+	"os/signal":      {timing: true},
+	"path/filepath":  {source: []string{"unicode"}},
+	"runtime":        {ukvm: []string{"-m=3G"}, timing: true},
+	"runtime/pprof":  {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
+	"time":           {timing: true},
 }
 
 // sample are packages for each run of the tests, with flags of go test. They take half a minute on two idle cores.

@@ -132,7 +132,7 @@ func check(t *testing.T, p pkg, out []string, flags ...string) int {
 func natively(t testing.TB, p pkg, tests, flags []string) result {
 	t.Helper()
 	words := slices.Concat([]string{"test", "-json", "-count=1", "-vet=off"}, flags, []string{"-run=" + alternatives(tests), p.path})
-	cmd := ukvmtest.Cmd{Path: goPath(t), Args: words, Dir: outside(t), Timeout: testTime}
+	cmd := ukvmtest.Cmd{Path: goPath(t), Args: words, Env: []string{"GOPROXY=off"}, Dir: outside(t), Timeout: testTime}
 	for name, value := range derived(t) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
