@@ -22,13 +22,18 @@ const (
 // Selectors Linux shows in a signal frame, where programs may look: user code and stack segment.
 const userSelectors = 0x33 | 0x2b<<48
 
-// deliver makes a thread take one of its deliverable signals p, synchronous ones first. It reports whether the thread's
-// state has changed such that there may be more to do.
+// deliver makes a thread take one of its deliverable signals p: synchronous ones first, then that of a profile, which is
+// about where the program was interrupted, while handlers of others, such as Go's preemption, make it go on elsewhere. It
+// reports whether the thread's state has changed such that there may be more to do.
 func deliver(t *thread, p uint64) bool {
 	const synchronous = 1<<(sigSEGV-1) | 1<<(sigBUS-1) | 1<<(sigILL-1) | 1<<(sigTRAP-1) | 1<<(sigFPE-1)
-	if p&synchronous != 0 {
+	switch {
+	case p&synchronous != 0:
 		p &= synchronous
-	} else if t.code != 0 {
+	case p&bit(sigPROF) != 0:
+		p = bit(sigPROF)
+	}
+	if p&synchronous == 0 && t.code != 0 {
 		t.code, t.addr = 0, 0
 	}
 	sig := uint64(1)

@@ -445,3 +445,28 @@ func TestVectorAreas(t *testing.T) {
 		t.Error("after the handler the vector state is not that of before")
 	}
 }
+
+// TestProfileFirst: a profile's signal finds the interrupted code, and not where another signal's handler has sent it.
+func TestProfileFirst(t *testing.T) {
+	boots(t)
+	for _, sig := range []uint64{sigURG, sigPROF} {
+		actions[sig] = action{handler: 0x1000 * sig, flags: saOnStack, mask: ^uint64(0)}
+	}
+	threads[mainThread].altBase, threads[mainThread].altSize = arena+4096, 16384
+	post(mainThread, sigURG, siTkill)
+	post(mainThread, sigPROF, siKernel)
+	threads[mainThread].frame.RIP = 0x401000
+	interrupt()
+	f := &threads[mainThread].frame
+	if f.RIP != 0x1000*sigPROF || f.RDI != sigPROF {
+		t.Fatalf("handler at %#x for signal %d, want SIGPROF's", f.RIP, f.RDI)
+	}
+	if rip := *word(f.RDX + ucRegisters + 128); rip != 0x401000 {
+		t.Errorf("it finds %#x interrupted", rip)
+	}
+	f.RSP += 8 // the handler returns
+	sys(nrRtSigreturn)
+	if f := &threads[mainThread].frame; f.RDI != sigURG {
+		t.Errorf("then signal %d, want SIGURG", f.RDI)
+	}
+}
