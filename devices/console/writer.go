@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"syscall"
@@ -45,6 +46,8 @@ func (o *writer) write(p []byte) (n int, errno syscall.Errno) {
 
 // job has p written.
 func (o *writer) job(p []byte) (n int, errno syscall.Errno) {
+	// Guest memory may change, and go, at any time: a fault here must find nothing locked and nothing promised.
+	p = bytes.Clone(p)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.busy {
@@ -60,7 +63,7 @@ func (o *writer) job(p []byte) (n int, errno syscall.Errno) {
 		go o.run(o.jobs)
 	}
 	o.busy = true
-	o.jobs <- append([]byte(nil), p...) // guest memory may change, and go, at any time
+	o.jobs <- p
 	late := false
 	timeout := time.AfterFunc(patience, func() {
 		o.mu.Lock()
