@@ -3,7 +3,9 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -114,7 +116,10 @@ func home(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	if err := os.Chown(dir, nobody, nobody); err != nil {
+	// The go command would go on to write there after its end.
+	writeFiles(t, dir, map[string]string{".config/go/telemetry/mode": "off\n"})
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Chown(path, nobody, nobody)) })
+	if err != nil {
 		t.Fatal(err)
 	}
 	return dir
