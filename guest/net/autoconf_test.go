@@ -43,7 +43,9 @@ func TestAwaitAddresses(t *testing.T) {
 	if late := s.awaitAddresses(time.Hour); late != nil {
 		t.Errorf("with a lease: %q are late", late)
 	}
-	for _, i := range s.interfaces {
-		i.DHCP.Stop()
-	}
+	s.Do(func(_ *Boxes, interfaces []*Interface) {
+		for _, i := range interfaces {
+			i.DHCP.Stop()
+		}
+	})
 }
