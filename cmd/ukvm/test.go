@@ -26,8 +26,8 @@ func (a *app) testCommand() *cobra.Command {
 		Use:   "test [flags] [flags of go test] [PACKAGES] [-args ARGUMENTS]",
 		Short: "Run Go tests in virtual machines",
 		Long: `Test is go test with its flags, and each test binary runs in a guest. The directory of its package is copied into the
-guest, and of the directories above, up to the module's, their files and testdata. What tests write there stays there, so profiles and -fuzz are not
-possible. ukvm's own flags come first.`,
+guest, and of the directories above, up to the module's, their files and testdata. What tests write there stays there,
+so profiles and -fuzz are not possible. ukvm's own flags come first.`,
 		Example:               "  ukvm test -m 2G -v -run=Parse ./...",
 		DisableFlagsInUseLine: true,
 		DisableFlagParsing:    true,
