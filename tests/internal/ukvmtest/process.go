@@ -23,6 +23,7 @@ type Cmd struct {
 	Dir     string        // "" is the module's directory
 	Env     []string      // added to Environ
 	Stdin   io.Reader     // nil is /dev/null
+	Stdout  *os.File      // nil is what Result.Stdout collects
 	Timeout time.Duration // 0 is two minutes
 	UID     uint32        // 0 is the user of the tests
 }
@@ -78,8 +79,11 @@ func Start(t testing.TB, c Cmd) *Process {
 	p.out.changed, p.err.changed = make(chan struct{}), make(chan struct{})
 	p.cmd = exec.Command(c.Path, c.Args...)
 	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = c.Dir, c.Stdin, &p.out, &p.err
+	if c.Stdout != nil {
+		p.cmd.Stdout = c.Stdout
+	}
 	p.cmd.Env = append(Environ(), c.Env...)
-	p.cmd.WaitDelay = 10 * time.Second // where a process of its own holds its output open
+	p.cmd.WaitDelay = 10 * time.Second                      // where a process of its own holds its output open
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's signals are for the tests
 	if c.UID != 0 {
 		p.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: c.UID, Gid: c.UID}

@@ -1,0 +1,78 @@
+#include "textflag.h"
+
+TEXT ·ud2(SB),NOSPLIT,$0
+	UD2
+	RET
+
+TEXT ·int3(SB),NOSPLIT,$0
+	BYTE	$0xcc
+	RET
+
+TEXT ·intByte(SB),NOSPLIT,$0
+	INT	$3
+	RET
+
+TEXT ·hlt(SB),NOSPLIT,$0
+	HLT
+	RET
+
+TEXT ·cli(SB),NOSPLIT,$0
+	CLI
+	RET
+
+// A port that no one has opened.
+TEXT ·in(SB),NOSPLIT,$0
+	MOVW	$0x60, DX
+	INL
+	RET
+
+TEXT ·out(SB),NOSPLIT,$0
+	MOVW	$0x60, DX
+	OUTL
+	RET
+
+TEXT ·outByte(SB),NOSPLIT,$0
+	MOVW	$0x3f8, DX
+	OUTB
+	RET
+
+// The quotient does not fit.
+TEXT ·divide(SB),NOSPLIT,$0
+	MOVQ	$1, DX
+	MOVQ	$0, AX
+	MOVQ	$1, CX
+	DIVQ	CX
+	RET
+
+TEXT ·sgdt(SB),NOSPLIT,$16
+	BYTE	$0x0f; BYTE $0x01; BYTE $0x04; BYTE $0x24 // SGDT (SP)
+	RET
+
+TEXT ·rdmsr(SB),NOSPLIT,$0
+	MOVL	$0x10, CX
+	RDMSR
+	RET
+
+TEXT ·movCR(SB),NOSPLIT,$0
+	BYTE	$0x0f; BYTE $0x20; BYTE $0xc0 // MOVQ CR0, AX
+	RET
+
+TEXT ·lgdt(SB),NOSPLIT,$16
+	BYTE	$0x0f; BYTE $0x01; BYTE $0x14; BYTE $0x24 // LGDT (SP)
+	RET
+
+TEXT ·iret(SB),NOSPLIT,$40
+	IRETQ
+	RET
+
+TEXT ·int80(SB),NOSPLIT,$0
+	INT	$0x80
+	RET
+
+TEXT ·vmcall(SB),NOSPLIT,$0
+	BYTE	$0x0f; BYTE $0x01; BYTE $0xc1 // VMCALL
+	RET
+
+TEXT ·sysenter(SB),NOSPLIT,$0
+	BYTE	$0x0f; BYTE $0x34 // SYSENTER
+	RET
