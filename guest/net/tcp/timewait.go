@@ -16,6 +16,7 @@ type wait struct {
 	wnd        uint16 // window field to announce
 	since      int64
 	until      int64
+	asked      bool // a SYN that may not take its place was answered
 	next, prev *wait
 }
 
@@ -122,12 +123,17 @@ func (s *waits) reuse(b *Box, f flow) {
 // two apart (RFC 6191).
 func (w *wait) reusable(now int64) bool { return w.tsOn && now-w.since >= reuseAfter }
 
-// waitArrive is TIME-WAIT of RFC 9293 §3.10.7.4 with RFC 1337 (RST is ignored) and RFC 6191. It reports whether the
-// segment is a SYN that may begin a new connection; the old one is gone then.
+// waitArrive is TIME-WAIT of RFC 9293 §3.10.7.4 with RFC 6191, and RFC 1337: RST is ignored, but for the one with which a
+// peer that has begun a new connection answers our ACK (RFC 9293 §3.10.7.3). Without timestamps and with random initial
+// numbers it could not reach us for a minute otherwise. waitArrive reports whether the segment is a SYN that may begin a
+// new connection; the old one is gone then.
 func (b *Box) waitArrive(w *wait, s *segment) bool {
 	old := w.tsOn && s.opt.HasTimestamps && seq(s.opt.TSVal).before(w.tsRecent)
 	switch {
 	case s.has(wire.RST):
+		if w.asked && s.seq == w.rcv {
+			b.waits.remove(b, w)
+		}
 	case s.has(wire.SYN):
 		fresh := s.seq.after(w.rcv)
 		if w.tsOn && s.opt.HasTimestamps && seq(s.opt.TSVal) != w.tsRecent {
@@ -137,6 +143,7 @@ func (b *Box) waitArrive(w *wait, s *segment) bool {
 			b.waits.reuse(b, w.flow)
 			return true
 		}
+		w.asked = true
 		b.waitAck(w)
 	case s.size() > 0 || old:
 		if !old && s.has(wire.FIN) && s.seq.plus(s.size()) == w.rcv {

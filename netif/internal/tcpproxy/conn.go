@@ -50,6 +50,10 @@ type conn struct {
 	byGuest bool   // begun by it
 	syn     []byte // the guest's, while dialing
 
+	// The guest has acknowledged staleAck of an older connection, which is to be reset.
+	stale    bool
+	staleAck uint32
+
 	// To the guest.
 	iss, una, nxt, max uint32
 	window             int // of the guest, from una

@@ -136,10 +136,26 @@ func (p *Proxy) dial(c *conn, target netip.AddrPort) {
 	p.config.Wake()
 }
 
+// renewLocked begins anew beyond ack: the guest answers for an older connection of the same name, mostly one in TIME-WAIT,
+// which makes room for a SYN with a number that is new to it (RFC 9293 section 3.6.1). One in any other state ends with
+// our reset (section 3.10.7.3).
+func (p *Proxy) renewLocked(c *conn, ack uint32) {
+	c.stale, c.staleAck = true, ack
+	c.iss = ack + 1<<16
+	c.una, c.nxt, c.max, c.recover = c.iss, c.iss, c.iss, c.iss
+	p.readyLocked(c)
+}
+
 // connectedLocked takes the answer to our SYN.
 func (p *Proxy) connectedLocked(c *conn, s *Segment) {
 	flags := s.TCP.Flags()
-	if flags&header.TCPFlagAck == 0 || s.TCP.AckNumber() != c.iss+1 || c.max != c.iss+1 {
+	if flags&header.TCPFlagAck == 0 || c.max != c.iss+1 {
+		return
+	}
+	if ack := s.TCP.AckNumber(); ack != c.iss+1 {
+		if flags&(header.TCPFlagRst|header.TCPFlagSyn) == 0 {
+			p.renewLocked(c, ack)
+		}
 		return
 	}
 	if flags&header.TCPFlagRst != 0 {

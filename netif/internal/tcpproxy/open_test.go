@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
 func TestGuestOpens(t *testing.T) {
@@ -197,6 +198,32 @@ func TestGuestRefuses(t *testing.T) {
 			t.Errorf("the host got %q", got)
 		}
 		if n := r.table.Counts(); n != (Counts{Failed: 1}) {
+			t.Errorf("counts %+v", n)
+		}
+	})
+}
+
+// TestGuestRemembers has a guest that still has an older connection between the same ports, in TIME-WAIT: it takes a SYN
+// only with a number beyond those it has seen.
+func TestGuestRemembers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r, _ := published(t)
+		first, _ := r.output()
+		seen := first.seq + 1<<30
+		r.input(segment{flags: ack, seq: 77, ack: seen, window: 60000})
+		if s, _ := r.output(); s.flags != header.TCPFlagRst || s.seq != seen {
+			t.Errorf("for the old connection: %v", s)
+		}
+		s, _ := r.output()
+		if s.flags != syn || s.seq-seen == 0 || s.seq-seen > 1<<31 {
+			t.Errorf("for the new one: %v, which is not after %d", s, seen)
+		}
+		r.silent()
+		r.ack = s.seq + 1
+		r.input(segment{flags: ackSyn, seq: r.seq, ack: r.ack, window: 60000, options: options})
+		r.seq++
+		r.take(ack, "")
+		if n := r.table.Counts(); n != (Counts{Open: 1, ToGuest: 1}) {
 			t.Errorf("counts %+v", n)
 		}
 	})

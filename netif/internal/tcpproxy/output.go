@@ -60,6 +60,11 @@ func (p *Proxy) emitLocked(c *conn, f *netif.Frame, now int64) bool {
 		p.removeLocked(c)
 		return p.frame(c, f, header.TCPFlagRst|header.TCPFlagAck, c.max, 0, 0)
 	case accepting, connecting:
+		if c.stale {
+			c.stale = false
+			p.readyLocked(c) // the SYN comes next
+			return p.frame(c, f, header.TCPFlagRst, c.staleAck, 0, 0)
+		}
 		if c.nxt != c.iss {
 			return false
 		}
