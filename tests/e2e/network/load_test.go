@@ -126,32 +126,33 @@ func (w *world) requests(t testing.TB, clients, total int) {
 
 // TestChurn makes short connections, which one side or the other ends, and nothing may be left of them.
 func TestChurn(t *testing.T) {
-	const clients = 16
 	total := sample(2000, 20_000)
 	in(t, fast, options{}, func(t *testing.T, w *world) {
-		for n := range 4 * clients { // what grows once grows now
-			if err := w.short(n); err != nil {
-				t.Fatal(err)
-			}
-		}
+		w.churn(t, total) // tables grow, that of connections in TIME-WAIT to its limit if there are enough
 		before := w.rest(t)
 		begin := time.Now()
-		var next atomic.Int64
-		var wg sync.WaitGroup
-		for range clients {
-			wg.Go(func() {
-				for n := next.Add(1); n <= int64(total); n = next.Add(1) {
-					if err := w.short(int(n)); err != nil {
-						t.Errorf("connection %d: %v", n, err)
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
+		w.churn(t, total)
 		ukvmtest.Figure(t, "network/"+w.name+"/connections", float64(total)/time.Since(begin).Seconds(), "1/s")
 		w.backTo(t, before)
 	})
+}
+
+func (w *world) churn(t testing.TB, total int) {
+	t.Helper()
+	const clients = 16
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for n := next.Add(1); n <= int64(total); n = next.Add(1) {
+				if err := w.short(int(n)); err != nil {
+					t.Errorf("connection %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // short makes a connection, exchanges something and ends it: the guest ends the even ones, the client the odd ones.

@@ -110,13 +110,13 @@ func (w *world) ask(t testing.TB, request string) net.Conn {
 // there; what has neither ends with the first word from the other side. The same link serves afterwards.
 func TestSilence(t *testing.T) {
 	const each = 5
-	kinds := sample([]kind{overTAP}, []kind{overTAP, overLossy})
-	in(t, kinds, options{}, func(t *testing.T, w *world) {
+	in(t, []kind{overTAP}, options{}, func(t *testing.T, w *world) {
 		w.get(t, "/hello", nil)
 		before := w.rest(t)
 		conns := w.begin(t, each)
 		streams := w.beginStreams(t, each)
 		w.client.CloseIdleConnections()
+		time.Sleep(time.Second) // all is acknowledged: keep-alives leave to retransmission what is not
 		w.cut(true)
 		for _, c := range streams {
 			c.Close() // with something unread: the reset is lost

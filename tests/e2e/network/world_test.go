@@ -34,7 +34,7 @@ type world struct {
 	// listenAt and listenPacketAt make sockets on the host's side, at any free port if that is 0. The guest reaches them
 	// as host.
 	listenAt       func(t testing.TB, port int) net.Listener
-	listenPacketAt func(t testing.TB, port int) net.PacketConn
+	listenPacketAt func(t testing.TB, port int) net.PacketConn // nil where that cannot be
 	host           string
 
 	pid  int              // of the process with the monitor
@@ -58,12 +58,13 @@ type kind struct {
 }
 
 var (
-	overUser  = kind{"user", startUser}
-	overTAP   = kind{"tap", startTAP}
-	overLossy = kind{"lossy", startLossy}
+	overUser     = kind{"user", startUser}
+	overTAP      = kind{"tap", startTAP}
+	overLossy    = kind{"lossy", startLossy}
+	overEmbedded = kind{"embedded", startEmbedded}
 
 	fast = []kind{overUser, overTAP}
-	all  = []kind{overUser, overTAP, overLossy}
+	all  = []kind{overUser, overTAP, overLossy, overEmbedded}
 )
 
 // image is the program for guests.
