@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Each line of exclude.txt is a package, a test or example, from or up to which Go release it is there ("go1.26+", "go1.25-") if
-// not in all, and the reason.
+// Each line of exclude.txt is a package, a test, from or up to which Go release it is there ("go1.26+", "go1.25-") if not
+// in all, and the reason.
 //
 //go:embed exclude.txt
 var excludeList string

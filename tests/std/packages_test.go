@@ -1,12 +1,12 @@
 package std
 
 import (
-	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -132,14 +132,15 @@ func release(t testing.TB) int {
 }
 
 // minor is the 26 of go1.26.8 and of go1.26.
-func minor(t testing.TB, version string) (n int) {
+func minor(t testing.TB, version string) int {
 	t.Helper()
 	m := regexp.MustCompile(`^go1\.(\d+)`).FindStringSubmatch(version)
 	if m == nil {
 		t.Fatalf("%q is no Go release", version)
 	}
-	if err := json.Unmarshal([]byte(m[1]), &n); err != nil {
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
 		t.Fatal(err)
 	}
-	return cmp.Or(n, -1)
+	return n
 }
