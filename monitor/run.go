@@ -211,6 +211,10 @@ func (vm *VM) interrupted() error {
 	if want {
 		return vm.upcall(now)
 	}
+	if vm.space.control.Mask != 0 {
+		// The kernel may have seen Armed, and be about to clear Mask.
+		vm.armDeadline()
+	}
 	return nil
 }
 
