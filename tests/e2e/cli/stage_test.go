@@ -118,7 +118,9 @@ func home(t testing.TB) string {
 	})
 	// The go command would go on to write there after its end.
 	writeFiles(t, dir, map[string]string{".config/go/telemetry/mode": "off\n"})
-	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { return errors.Join(err, os.Chown(path, nobody, nobody)) })
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, nobody, nobody))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
