@@ -133,6 +133,18 @@ func tests(env []string, packages ...string) func(context.Context, *soak, *repor
 	}
 }
 
+// rest is a stage: the packages that have no stage of their own.
+func rest(ctx context.Context, s *soak, rep *report) error {
+	packages, err := s.list("./...")
+	if err != nil {
+		return err
+	}
+	packages = slices.DeleteFunc(packages, func(p string) bool {
+		return p == "ukvm.dev/tests/guests" || p == "ukvm.dev/tests/std" || strings.HasPrefix(p, "ukvm.dev/tests/e2e/")
+	})
+	return tests(all, packages...)(ctx, s, rep)
+}
+
 // race is a stage: what runs on the host, with the race detector. It needs cgo.
 func race(ctx context.Context, s *soak, rep *report) error {
 	packages, err := s.list("./...")

@@ -27,13 +27,25 @@ const older = "go1.25.5"
 
 // stages are all there are, in the order in which they run.
 var stages = []stage{
-	{"tests", "Every test, with all it has (UKVM_SOAK=1)", tests([]string{"UKVM_SOAK=1"}, "./...")},
-	{"older", "Guests built with " + older, tests([]string{"UKVM_SOAK=1", "UKVM_TEST_TOOLCHAIN=" + older}, "./tests/...")},
+	{"guests", "One program an idea", tests(all, "./tests/guests")},
+	{"std", "Go's own tests", tests(all, "./tests/std")},
+	{"network", "The network", tests(all, "./tests/e2e/network")},
+	{"users", "The command line and the library", tests(all, "./tests/e2e/cli", "./tests/e2e/embed")},
+	{"host", "Everything else", rest},
+	{"older-guests", "One program an idea, built with " + older, tests(allOlder, "./tests/guests")},
+	{"older-std", "Go's own tests, of " + older, tests(allOlder, "./tests/std")},
+	{"older-network", "The network, guests built with " + older, tests(allOlder, "./tests/e2e/network")},
 	{"host-older", "ukvm itself built with " + older, tests([]string{"GOTOOLCHAIN=" + older}, "./...")},
 	{"race", "The race detector", race},
 	{"fuzz", "Fuzzing", fuzz},
 	{"bench", "Benches", benches},
 }
+
+// Environments in which tests run all they have, guests built with the one or the other Go release.
+var (
+	all      = []string{"UKVM_SOAK=1"}
+	allOlder = []string{"UKVM_SOAK=1", "UKVM_TEST_TOOLCHAIN=" + older}
+)
 
 // stage is a part of the whole.
 type stage struct {
