@@ -94,9 +94,7 @@ func (vm *VM) loop() (err error) {
 		if vm.stopping.Load() {
 			return errStopped
 		}
-		if err := vm.enter(); err != nil {
-			return err
-		}
+		vm.enter()
 		reason, err := vm.vcpu.Run()
 		if errors.Is(err, kvm.ErrInterrupted) {
 			if err := vm.interrupted(); err != nil {
@@ -116,9 +114,9 @@ func (vm *VM) loop() (err error) {
 
 // enter does what is due before the guest runs on: the time of the next interruption. The kernel's own work cannot be
 // interrupted, and it says when it wants something at its end.
-func (vm *VM) enter() error {
+func (vm *VM) enter() {
 	if vm.stage == stageBoot {
-		return nil
+		return
 	}
 	if vm.space.control.Mask == 0 {
 		vm.armDeadline()
@@ -134,7 +132,6 @@ func (vm *VM) enter() error {
 		armed = vm.clock.Guest(at)
 	}
 	vm.space.control.Armed = armed
-	return nil
 }
 
 // retryConsole is how often a stream without room is looked at while the guest is busy, in ns.

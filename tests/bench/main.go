@@ -3,8 +3,8 @@
 //	go run ./tests/bench [-n RUNS] [--json] [NAME...]
 //
 // Contenders take turns, so that what else the machine does hits both; values are medians of their runs, and ratio is the
-// contender's value over the peer's. Both run on one processor of their own, and loads come from the other one. Native
-// programs have GOMAXPROCS=1, as guests have. Rows without a peer are parts of the row above, or sizes.
+// contender's value over the peer's. Both run on one processor, but for hello and build, and loads come from the other
+// one; native programs have GOMAXPROCS=1 there, as guests have. Rows without a peer are parts of the row above, or sizes.
 //
 // With --json each row is an object on a line: bench, contender, value, unit, peer, ratio (0 without a peer), n.
 package main
@@ -16,10 +16,9 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 
-	"golang.org/x/sys/unix"
+	"ukvm.dev/tests/internal/machine"
 )
 
 // benches are all there are, in the order in which they run.
@@ -92,7 +91,7 @@ func run(n int, raw bool, names []string, out io.Writer) error {
 	}
 	defer w.close()
 	if !raw {
-		fmt.Fprintf(out, "%s, %s, n = %d\n", processor(), kernel(), n)
+		fmt.Fprintf(out, "%s, %s, n = %d\n", machine.Processor(), machine.Kernel(), n)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer table.Flush()
@@ -128,23 +127,4 @@ func print(out io.Writer, table io.Writer, raw bool, r row) error {
 	}
 	_, err := fmt.Fprintf(table, "%s\t%s\t%.4g\t%s\t%s\t%s\t\n", r.Bench, r.Contender, r.Value, r.Unit, peer, ratio)
 	return err
-}
-
-// processor names the processor.
-func processor() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
-}
-
-func kernel() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown kernel"
-	}
-	return "Linux " + unix.ByteSliceToString(u.Release[:])
 }

@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ukvm.dev/tests/internal/machine"
 )
 
 // preface is the beginning of the file.
 const preface = `# What the soak tests found
 
 ` + "`go run ./tests/soak`" + ` writes this file, a section a stage. Values of benches are medians; a ratio is the contender's
-value over the peer's, the same file run natively on the same processor.
+value over the peer's, the same file run natively.
 
 `
 
@@ -38,7 +40,7 @@ func (r *report) end(root string, took time.Duration, err error) {
 	if err != nil {
 		result = "**failed**: " + err.Error()
 	}
-	r.head = fmt.Sprintf("%s, %s, commit %s, %v: %s.\n\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), machine(), commit(root),
+	r.head = fmt.Sprintf("%s, %s, commit %s, %v: %s.\n\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), host(), commit(root),
 		took.Round(time.Second), result)
 }
 
@@ -81,26 +83,14 @@ func place(old string, r *report) string {
 	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
-// machine describes the host in a few words.
-func machine() string {
-	var u unix.Utsname
+// host describes the machine in a few words.
+func host() string {
 	var info unix.Sysinfo_t
-	_ = unix.Uname(&u)
 	_ = unix.Sysinfo(&info)
 	cpus := unix.CPUSet{}
 	_ = unix.SchedGetaffinity(0, &cpus)
-	return fmt.Sprintf("%s, %d processors, %d GiB, Linux %s", processor(), cpus.Count(),
-		(info.Totalram*uint64(info.Unit)+1<<29)>>30, unix.ByteSliceToString(u.Release[:]))
-}
-
-func processor() string {
-	b, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
+	return fmt.Sprintf("%s, %d processors, %d GiB, %s", machine.Processor(), cpus.Count(),
+		(info.Totalram*uint64(info.Unit)+1<<29)>>30, machine.Kernel())
 }
 
 // commit names the state of the checkout.
