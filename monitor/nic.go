@@ -75,7 +75,7 @@ func (vm *VM) ringsMoved() bool {
 // and less and less often if there is nothing to do.
 const (
 	minPace = 1_000_000 // ns
-	maxPace = 8_000_000
+	maxPace = 12_000_000
 )
 
 // pacing sets when the rings are served next if the guest does not ask before.

@@ -45,7 +45,7 @@ var errBadAddress = errors.New("address is not mapped")
 const (
 	minChunk   = 64 << 10
 	maxChunk   = 2 << 20
-	chunkShare = 256
+	chunkShare = 128
 )
 
 // newSpace makes an address space with the shared range in it.
