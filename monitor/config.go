@@ -49,6 +49,9 @@ type Config struct {
 	// Hostname is the guest's host name. Empty means "ukvm".
 	Hostname string
 
+	// Machine, if not nil, is used instead of one that New makes. It is New's from then on, also if New fails.
+	Machine *Machine
+
 	// Log, if not nil, is told about events worth knowing when something goes wrong.
 	Log *slog.Logger
 

@@ -64,11 +64,15 @@ const (
 // one of package loader's if the image cannot be run, ErrConfig if the configuration makes no sense, and the
 // file system's if the image cannot be opened.
 func New(config Config) (*VM, error) {
-	if err := config.check(); err != nil {
-		return nil, err
-	}
 	vm := &VM{config: config, wakeFD: -1, quit: make(chan struct{})}
-	if err := vm.build(); err != nil {
+	err := vm.config.check()
+	if err == nil {
+		err = vm.build()
+	}
+	if err != nil {
+		if config.Machine != nil {
+			config.Machine.Close()
+		}
 		vm.Close()
 		return nil, err
 	}
@@ -82,12 +86,16 @@ func (vm *VM) build() error {
 	if err != nil {
 		return err
 	}
-	machine := make(chan error, 1)
-	go func() { machine <- vm.openMachine() }()
+	machine := vm.config.Machine
+	if machine == nil {
+		machine = Prepare()
+	}
 	err = vm.fillMemory(image)
-	if machineErr := <-machine; machineErr != nil {
+	var machineErr error
+	if vm.system, vm.machine, machineErr = machine.take(); machineErr != nil {
 		return machineErr
 	}
+	vm.vcpu = vm.machine.VCPU()
 	if err != nil {
 		return tooSmall(err, vm.config.Memory)
 	}
@@ -101,18 +109,6 @@ func (vm *VM) build() error {
 	}
 	vm.console = console.New(vm.config.Stdin, vm.config.Stdout, vm.config.Stderr, vm.interrupt)
 	return vm.startProcessor(image.Entry)
-}
-
-// openMachine makes the machine.
-func (vm *VM) openMachine() (err error) {
-	if vm.system, err = kvm.Open(); err != nil {
-		return err
-	}
-	if vm.machine, err = vm.system.NewMachine(); err != nil {
-		return err
-	}
-	vm.vcpu = vm.machine.VCPU()
-	return nil
 }
 
 // tooSmall explains an error that comes from too little guest memory.
@@ -204,12 +200,7 @@ func (vm *VM) Close() error {
 	if vm.console != nil {
 		vm.console.Close()
 	}
-	if vm.machine != nil {
-		errs = append(errs, vm.machine.Close())
-	}
-	if vm.system != nil {
-		errs = append(errs, vm.system.Close())
-	}
+	errs = append(errs, closeMachine(vm.system, vm.machine))
 	if vm.space != nil {
 		errs = append(errs, vm.space.close())
 	}

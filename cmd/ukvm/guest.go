@@ -25,6 +25,7 @@ type guest struct {
 func (a *app) runGuest(ctx context.Context, g *guest) error {
 	begin := time.Now()
 	c := g.config
+	c.Machine = a.machine
 	c.Stdout, c.Stderr = a.stdout, a.stderr
 	c.Log = cli.NewLogger(a.stderr, g.flags.raw, false)
 	if g.flags.trace {

@@ -16,10 +16,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"ukvm.dev/internal/cli"
+	"ukvm.dev/monitor"
 )
 
 func main() {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, exit: os.Exit}
+	if len(os.Args) > 1 && os.Args[1] == "run" {
+		a.machine = monitor.Prepare() // KVM makes it while the command line is read
+	}
 	a.exit(a.run(os.Args[1:]))
 }
 
@@ -29,7 +33,8 @@ type app struct {
 	stdout, stderr io.Writer
 	exit           func(code int) // ends the process
 
-	goFlags []string // flags of go build on the command line
+	machine *monitor.Machine // for the guest, if it was begun early
+	goFlags []string         // flags of go build on the command line
 	signals *cli.Signals
 }
 
