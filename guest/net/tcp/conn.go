@@ -52,6 +52,8 @@ type Conn struct {
 	tso  int // see route.Route
 	noDF bool
 
+	scaling bool // the peer has sent a window scale option: both ends shift (RFC 7323 §2.2), be it by 0
+
 	snd struct {
 		iss, una, nxt seq
 		max           seq    // highest ever sent; nxt goes back on a timeout, max does not

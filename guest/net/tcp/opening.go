@@ -24,7 +24,7 @@ func (c *Conn) takeSyn(s *segment) {
 		mss -= wire.TCPTimestampsSize
 	}
 	c.snd.mss = mss
-	if s.opt.HasScale {
+	if c.scaling = s.opt.HasScale; c.scaling {
 		c.snd.scale = s.opt.WindowScale
 	} else {
 		c.rcv.scale = 0
