@@ -34,6 +34,8 @@
 // icmp WHAT [N] [seq N] is an ICMP error about a segment of ours that began at seq: net, host, proto, port, admin
 // (unreachable codes 0 to 3 and 13), toobig N (code 4, next-hop MTU N), ttl (time exceeded), quench.
 //
+// flood N is N SYNs from 10.0.0.99, from as many ports. What is sent there need not be expected.
+//
 // # Time
 //
 //	+0.2 STEP        0.2 s pass, in which the stack must send nothing, then STEP

@@ -19,8 +19,10 @@ import (
 var (
 	hostAddr = netip.MustParseAddr("10.0.0.1")
 	peerAddr = netip.MustParseAddr("10.0.0.2")
-	hostMAC  = wire.MAC{2, 0, 0, 0, 0, 1}
-	peerMAC  = wire.MAC{2, 0, 0, 0, 0, 2}
+	// floodAddr is an address from which SYNs come that never become connections.
+	floodAddr = netip.MustParseAddr("10.0.0.99")
+	hostMAC   = wire.MAC{2, 0, 0, 0, 0, 1}
+	peerMAC   = wire.MAC{2, 0, 0, 0, 0, 2}
 )
 
 // host is a stack under test with a card whose other side is the test. It answers ARP for all neighbours by itself.
@@ -32,6 +34,7 @@ type host struct {
 	sent  []frame       // what the stack has sent and nobody has looked at
 	tap   func(f frame) // instead of sent
 	batch []*packet.Packet
+	flood int // SYNs that have come from floodAddr
 }
 
 // frame is a TCP segment that the stack has sent.
@@ -106,11 +109,12 @@ func (h *host) take(b []byte) {
 		return
 	}
 	f := frame{h.clock.Now(), ip, tcp, b[len(ip)+len(tcp):]}
-	if h.tap != nil {
+	switch {
+	case h.tap != nil:
 		h.tap(f)
-		return
+	case ip.Dst() != floodAddr:
+		h.sent = append(h.sent, f)
 	}
-	h.sent = append(h.sent, f)
 }
 
 // arp makes a neighbour say where it is.

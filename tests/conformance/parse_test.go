@@ -265,6 +265,7 @@ var grammar = map[string]func(args []string) error{
 	"conns":    exactly(isNumber),
 	"timewait": exactly(isNumber),
 	"icmp":     checkICMP,
+	"flood":    exactly(isNumber),
 }
 
 type check func(string) error

@@ -129,6 +129,13 @@ func (p *peer) run() {
 		}
 	case s.verb == "icmp":
 		p.icmp()
+	case s.verb == "flood":
+		for range number(s.args[0]) {
+			p.flood++
+			p.segment(floodAddr, wire.TCPFields{SrcPort: uint16(p.flood), DstPort: 80, Seq: uint32(p.flood) << 16, Flags: wire.SYN, Window: 1024}, nil, nil)
+			p.deliver()
+			p.clock.Run(0)
+		}
 	case checks[s.verb] != nil:
 		p.check()
 	default:

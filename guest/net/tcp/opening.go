@@ -95,6 +95,7 @@ func (c *Conn) opened(s *segment) {
 	now := b.Now()
 	repeated := c.retries
 	switch {
+	case c.snd.progress == 0: // after a cookie
 	case repeated == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
 	case c.ts.on && s.opt.TSEcr != 0:
