@@ -141,7 +141,7 @@ func (b *Box) Receive(p *packet.Packet) {
 // martian reports addresses that no packet from a wire may have (RFC 1122 §3.2.1.3, RFC 6890).
 func (b *Box) martian(p *packet.Packet) bool {
 	src, dst := p.Src, p.Dst
-	return src.IsMulticast() || src == broadcast || src.IsLoopback() || dst.IsLoopback() ||
+	return src.IsMulticast() || b.IsBroadcast(src) || src.IsLoopback() || dst.IsLoopback() ||
 		src.IsUnspecified() && dst != broadcast || dst.IsUnspecified() || b.IsLocal(src)
 }
 
