@@ -28,6 +28,12 @@ type lazyStack struct {
 	stack *Stack
 }
 
+// System returns the guest's stack, the one that sockets use, and starts it if need be. It is not for hosts.
+func System() *Stack {
+	system.once.Do(system.start)
+	return system.stack
+}
+
 // Socket is posix.Family.
 func (l *lazyStack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 	l.once.Do(l.start)
