@@ -113,11 +113,11 @@ func TestOpen(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).AddrPort().Port()
 	loopback := netip.MustParseAddr("127.0.0.1")
 
-	_, err = Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Host: port, Guest: 80}}}}})
+	_, err = Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Host: port, Guest: 80}}}}}, nil)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("error for a port in use is %v", err)
 	}
-	l, err := Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Guest: 80}}}}})
+	l, err := Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Guest: 80}}}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
