@@ -91,6 +91,9 @@ func parseNets(nets []string) (networks []Network, err error) {
 			if err != nil {
 				return nil, err
 			}
+			if slices.ContainsFunc(networks, func(n Network) bool { return n.TAP != nil && n.TAP.Name == c.Name && n.TAP.NetNS == c.NetNS }) {
+				return nil, fmt.Errorf("--net tap=%s is given twice: each card needs a device of its own", c.Name)
+			}
 			networks = append(networks, Network{TAP: &c})
 		default:
 			return nil, fmt.Errorf("--net %s is unknown: write user, tap=NAME or none", s)

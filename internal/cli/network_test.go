@@ -89,6 +89,7 @@ func TestNetWordsErrors(t *testing.T) {
 		{NetWords{Nets: []string{"user,subnet=10.0.0.0"}}, "not of the form"},
 		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
 		{NetWords{Nets: []string{"tap="}}, "name is missing"},
+		{NetWords{Nets: []string{"tap=a,netns=x", "tap=a", "tap=a,netns=x,mtu=1400"}}, "--net tap=a is given twice"},
 		{NetWords{Nets: []string{"none"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, HostLoopback: true}, "add --net user"},
