@@ -12,6 +12,7 @@
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
+//	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
 //
 // # How it runs
