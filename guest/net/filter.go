@@ -19,10 +19,20 @@ func (s *Stack) SetFilter(c *filter.Config) error {
 	}
 	s.enter()
 	defer s.leave()
-	s.boxes.Filter.Load(t, s.linkNames())
+	old := s.boxes.Filter.Load(t, s.linkNames())
+	switch k := &s.boxes.Conntrack; {
+	case t == nil || !t.Tracking():
+		k.Reset()
+	case (old == nil || !old.Tracking()) && len(s.interfaces) > 0:
+		k.PickUp = s.now + pickUpTime
+	}
 	s.wireFilter()
 	return nil
 }
+
+// pickUpTime is how long, in nanoseconds, after rules have begun to ask for the state of connections, those may go on
+// that nobody has seen begin.
+const pickUpTime = 300e9
 
 // wireFilter puts the filter where its rules are, and nowhere else.
 func (s *Stack) wireFilter() {
@@ -50,5 +60,34 @@ func (s *Stack) configuring(link int) bool {
 func (s *Stack) logFiltered(text string) {
 	if f := s.config.Log; f != nil {
 		s.after = append(s.after, func() { f(text) })
+	}
+}
+
+// filterStats calls f with the counters of the filter: of each place, of connections, and those that rules name.
+func (s *Stack) filterStats(f func(name string, value uint64)) {
+	b, k := &s.boxes.Filter, &s.boxes.Conntrack
+	t := b.Table()
+	if t == nil {
+		return
+	}
+	for h := range filter.Hooks {
+		if n := &b.Stats[h]; *n != (filter.Stats{}) || b.Hook(h) != nil {
+			f("filter."+h.String()+"_accepted", n.Accepted)
+			f("filter."+h.String()+"_dropped", n.Dropped)
+			f("filter."+h.String()+"_rejected", n.Rejected)
+		}
+	}
+	t.Counters(func(name string, packets, bytes uint64) {
+		f("filter."+name+".packets", packets)
+		f("filter."+name+".bytes", bytes)
+	})
+	if t.Tracking() {
+		f("conntrack.entries", uint64(k.Len()))
+		f("conntrack.new", k.Stats.New)
+		f("conntrack.expired", k.Stats.Expired)
+		f("conntrack.evicted", k.Stats.Evicted)
+		f("conntrack.full", k.Stats.Full)
+		f("conntrack.invalid", k.Stats.Invalid)
+		f("conntrack.related", k.Stats.Related)
 	}
 }

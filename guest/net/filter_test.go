@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/nic"
@@ -205,5 +206,108 @@ func TestFilterWrong(t *testing.T) {
 	}
 	if e := w.result(w.a, "10.0.0.2:7"); e != syscall.EINPROGRESS {
 		t.Errorf("%v", e)
+	}
+}
+
+// stateful is what a careful host has: what belongs to connections it has let begin, and new ones to some ports.
+func stateful(ports ...uint16) *filter.Config {
+	c := rules("input", filter.Drop,
+		filter.Rule{State: conntrack.Established | conntrack.Related, Verdict: filter.Accept},
+		filter.Rule{State: conntrack.Invalid, Count: "invalid", Verdict: filter.Drop},
+	)
+	for _, p := range ports {
+		c.Chains[0].Rules = append(c.Chains[0].Rules, portRule(wire.ProtoTCP, p, filter.Accept))
+	}
+	return c
+}
+
+// TestStateful: a host that accepts nothing can reach others, hears what became of its packets, and can be reached where
+// it wants to be only.
+func TestStateful(t *testing.T) {
+	w := quiet(t)
+	w.a.filter(t, stateful(80))
+	w.b.filter(t, stateful(7, 9))
+	w.a.listen(t, 80)
+	w.a.listen(t, 81)
+	w.b.listen(t, 7)
+	for to, want := range map[string]syscall.Errno{"10.0.0.2:7": 0, "10.0.0.2:8": syscall.EINPROGRESS, "10.0.0.2:9": syscall.ECONNREFUSED} {
+		if e := w.result(w.a, to); e != want {
+			t.Errorf("%s: %v, want %v", to, e, want)
+		}
+	}
+	for to, want := range map[string]syscall.Errno{"10.0.0.1:80": 0, "10.0.0.1:81": syscall.EINPROGRESS} {
+		if e := w.result(w.b, to); e != want {
+			t.Errorf("%s: %v, want %v", to, e, want)
+		}
+	}
+	w.b.filter(t, nil)
+	u := w.a.socket(t, sockDgram, 0)
+	u.must(u.Connect(ap("10.0.0.2:53")))
+	u.must(u.send("question"))
+	w.clock.Run(seconds / 10)
+	if _, e := u.recv(10); e != syscall.ECONNREFUSED { // an ICMP error, related
+		t.Errorf("UDP: %v", e)
+	}
+	if n := w.a.boxes.Conntrack.Stats; n.Related != 1 || n.New == 0 {
+		t.Errorf("%+v", n)
+	}
+	w.a.filter(t, nil)
+	if n := w.a.boxes.Conntrack.Len(); n != 0 {
+		t.Errorf("%d connections known without rules", n)
+	}
+}
+
+// TestStatefulTransfer moves data both ways over bad links between two hosts that follow their connections: no segment
+// of an honest sender is taken for another's.
+func TestStatefulTransfer(t *testing.T) {
+	for i, f := range []nettest.Faults{
+		{},
+		{Loss: 0.02},
+		{Reorder: 0.2, Late: 20_000_000},
+		{Duplicate: 0.5},
+		{Loss: 0.01, Reorder: 0.02, Late: 1_000_000, Duplicate: 0.02, Corrupt: 0.005, Jitter: 1_000_000},
+	} {
+		f.Delay = 2_000_000
+		for j, features := range []nic.Features{{}, offload} {
+			w := newWorld(t, uint64(10*i+j), f, features)
+			w.a.filter(t, stateful())
+			w.b.filter(t, stateful(80))
+			w.a.boxes.Conntrack.PickUp, w.b.boxes.Conntrack.PickUp = 0, 0
+			a, b := w.pair(80)
+			w.transfer(a, b, 1<<20)
+			for _, h := range []*host{w.a, w.b} {
+				n := h.stat(t, "conntrack.invalid")
+				if n != 0 && f.Corrupt == 0 {
+					t.Errorf("%+v, %+v: %d invalid segments", f, features, n)
+				}
+			}
+			w.finish(a, b)
+		}
+	}
+}
+
+// TestStatefulLater turns the filter on in the midst of a connection, which goes on.
+func TestStatefulLater(t *testing.T) {
+	for _, idle := range []bool{false, true} {
+		w := quiet(t)
+		a, b := w.pair(80)
+		w.say(a, b, "before")
+		w.b.filter(t, stateful(80))
+		if idle {
+			w.clock.Run(200 * seconds)
+		}
+		w.say(a, b, "after")
+		w.say(b, a, "and back")
+		w.finish(a, b)
+	}
+}
+
+// say sends a text.
+func (w *world) say(from, to *sock, text string) {
+	w.t.Helper()
+	from.must(from.send(text))
+	w.clock.Run(seconds)
+	if got, e := to.recv(100); got != text || e != 0 {
+		w.t.Errorf("%q, %v instead of %q", got, e, text)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/ip4"
@@ -36,7 +37,9 @@ type Boxes struct {
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box
-	Filter   filter.Box // see SetFilter
+
+	Filter    filter.Box // see SetFilter
+	Conntrack conntrack.Box
 }
 
 // Stack is a network stack. It is safe for concurrent use and owns no goroutine: packets are processed by whoever brings

@@ -39,6 +39,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	} {
 		f(c.name, c.value)
 	}
+	s.filterStats(f)
 }
 
 type counter struct {

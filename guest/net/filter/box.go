@@ -17,9 +17,9 @@ type Stats struct {
 // Box is the box. The function values are set by the stack's wiring; all but Now may be nil.
 type Box struct {
 	// Track returns the state of a packet's connection; Confirm follows if the packet passes. They are called at Input,
-	// Forward and Output, if the table is Tracking.
+	// Forward and Output, if the table is Tracking. Confirm returns false if there are too many connections.
 	Track   func(*conntrack.Packet) conntrack.State
-	Confirm func()
+	Confirm func() bool
 	// Reject tells a packet's sender. The packet stays the caller's.
 	Reject func(h Hook, p *packet.Packet, a Answer)
 	// Log takes a line about a packet.
@@ -121,13 +121,13 @@ func (b *Box) decide(h Hook, p *packet.Packet) bool {
 	if i := t.hooks[h]; i != 0 {
 		verdict, answer = b.walk(h, &t.chains[i-1], p)
 	}
+	if verdict == Accept && tracked && !b.Confirm() {
+		verdict = Drop
+	}
 	s := &b.Stats[h]
 	switch verdict {
 	case Accept:
 		s.Accepted++
-		if tracked {
-			b.Confirm()
-		}
 		return true
 	case Reject:
 		s.Rejected++

@@ -26,6 +26,7 @@ type bench struct {
 	now       int64
 	state     conntrack.State
 	confirmed int
+	full      bool
 	rejected  []Answer
 	lines     []string
 	dhcp      bool
@@ -39,7 +40,7 @@ func newBench(t testing.TB, c *Config) *bench {
 	}
 	b := &bench{now: 1e15}
 	b.Track = func(*conntrack.Packet) conntrack.State { return b.state }
-	b.Confirm = func() { b.confirmed++ }
+	b.Confirm = func() bool { b.confirmed++; return !b.full }
 	b.Reject = func(_ Hook, _ *packet.Packet, a Answer) { b.rejected = append(b.rejected, a) }
 	b.Log = func(s string) { b.lines = append(b.lines, s) }
 	b.Configuring = func(int) bool { return b.dhcp }
@@ -364,6 +365,9 @@ func TestTracking(t *testing.T) {
 		if got := b.pass(c.hook, sample{proto: udp}); got != c.pass || b.confirmed != map[bool]int{true: 1}[c.pass] {
 			t.Errorf("%v %v: %v, %d confirmed", c.hook, c.state, got, b.confirmed)
 		}
+	}
+	if b.full = true; b.pass(Output, sample{proto: udp}) || b.Stats[Output] != (Stats{Accepted: 1, Dropped: 1}) {
+		t.Error("a packet passes for whose connection there is no room")
 	}
 	if b.Hook(Prerouting) != nil || b.Hook(Postrouting) != nil {
 		t.Error("hooks where nothing is to do")
