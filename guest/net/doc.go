@@ -13,6 +13,7 @@
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
 //	event                                     the other face: callbacks in place of sockets
+//	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
 //
 // # How it runs
