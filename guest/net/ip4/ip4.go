@@ -17,6 +17,7 @@ package ip4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/fragment"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/timer"
@@ -69,7 +70,7 @@ type Box struct {
 	Stats  Stats
 
 	links      []*Link // by Index; 0 is nil
-	reassembly reassembly
+	reassembly fragment.Table
 	ids        idents
 }
 
