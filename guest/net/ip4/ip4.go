@@ -18,6 +18,7 @@ package ip4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/fragment"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/timer"
@@ -73,7 +74,7 @@ type Box struct {
 	Stats  Stats
 
 	links      []*Link // by Index; 0 is nil
-	reassembly reassembly
+	reassembly fragment.Table
 	ids        idents
 }
 
