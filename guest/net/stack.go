@@ -7,8 +7,8 @@ import (
 	"sync"
 
 	"ukvm.dev/guest/net/conntrack"
-	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/event"
+	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/loopback"
