@@ -13,6 +13,7 @@
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
 //	event                                     the other face: callbacks in place of sockets
+//	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
 //
 // # How it runs
@@ -57,8 +58,9 @@
 //
 // # Tests
 //
-// Package tcp has scripts, packet by packet; this package's tests run whole stacks in simulation with virtual time
-// (nettest), against gVisor's netstack, and under net/http and crypto/tls.
+// tests/conformance has scripts, packet by packet, for TCP in the whole stack, package tcp for itself; this package's
+// tests run whole stacks in simulation with virtual time (nettest), against gVisor's netstack, and under net/http and
+// crypto/tls.
 //
 // Not here: IPv6, forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
 // /etc/resolv.conf).

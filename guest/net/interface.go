@@ -77,6 +77,7 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 		return nil, err
 	}
 	s.interfaces = append(s.interfaces, i)
+	s.boxes.Filter.Interfaces(s.linkNames())
 	return i, nil
 }
 

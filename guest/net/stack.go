@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"sync"
 
+	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/event"
+	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/loopback"
@@ -25,6 +27,8 @@ type Config struct {
 	// Resolvers is told, without the stack's lock, which DNS servers and search list interfaces have been configured
 	// with, whenever that changes.
 	Resolvers func(servers []netip.Addr, search string)
+	// Log is told, without the stack's lock, what rules of the packet filter log, a line at a time. nil: nobody.
+	Log func(text string)
 }
 
 // Boxes are the boxes all interfaces share. Their function values are what joins them; see wire.
@@ -34,6 +38,9 @@ type Boxes struct {
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box
+
+	Filter    filter.Box // see SetFilter
+	Conntrack conntrack.Box
 }
 
 // Stack is a network stack. It is safe for concurrent use and owns no goroutine: packets are processed by whoever brings
