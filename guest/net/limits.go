@@ -1,6 +1,7 @@
 package net
 
 import (
+	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/tcp"
 )
 
@@ -46,7 +47,7 @@ func limitsFor(memory int64) Limits {
 			Conns:          m / perSocket,
 			TimeWait:       m / perTimeWait,
 			Memory:         m / tcpShare,
-			SendMin:        4 << 10,
+			SendMin:        packet.Small,
 			SendDefault:    min(64<<10, window),
 			SendMax:        window,
 			ReceiveMin:     4 << 10,
