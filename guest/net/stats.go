@@ -16,6 +16,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"ip4.packets_rx", ip.PacketsRx}, {"ip4.packets_tx", ip.PacketsTx}, {"ip4.packets_dropped", ip.PacketsDropped},
 		{"ip4.prerouting_dropped", ip.PreroutingDropped}, {"ip4.postrouting_dropped", ip.PostroutingDropped},
 		{"ip4.input_dropped", ip.InputDropped}, {"ip4.output_dropped", ip.OutputDropped},
+		{"ip4.forward_dropped", ip.ForwardDropped},
 		{"ip4.fragments_rx", ip.FragmentsRx}, {"ip4.fragments_tx", ip.FragmentsTx},
 		{"ip4.reassembled", ip.Reassembled}, {"ip4.reassembly_failed", ip.ReassemblyFailed},
 
@@ -40,6 +41,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	} {
 		f(c.name, c.value)
 	}
+	s.filterStats(f)
 }
 
 type counter struct {

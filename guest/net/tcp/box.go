@@ -120,6 +120,14 @@ func (b *Box) Flush() {
 	}
 }
 
+// Tell tells holders what is new ahead of Flush, for those that answer at once: what they write then carries the ACK.
+// Upcalls must not call the box.
+func (b *Box) Tell() {
+	for c := b.dirty; c != nil; c = c.dirtyNext {
+		c.tell()
+	}
+}
+
 // Dirty reports whether there is something for Flush to do.
 func (b *Box) Dirty() bool { return b.dirty != nil }
 
@@ -158,6 +166,11 @@ func (c *Conn) flush() {
 	if c.ackNow {
 		c.sendAck()
 	}
+	c.tell()
+}
+
+// tell is the end of flush.
+func (c *Conn) tell() {
 	c.offerRoom()
 	if raised := c.raised; raised != 0 {
 		c.raised = 0

@@ -32,8 +32,9 @@ func DefaultOptions() Options {
 // Conn is one connection's control block. It begins with New and Connect, or comes from Listener.Accept, and belongs to
 // its holder until Close or Abort; after that it lives on by itself until the closing handshake is over.
 type Conn struct {
-	Options Options
-	Upcall  func(raised ready.Events) // from Flush: something has happened; must not call the connection
+	Options  Options
+	Upcall   func(raised ready.Events) // from Flush: something has happened; must not call the connection
+	NoteAcks bool                      // raise ready.Acked when the peer has acknowledged data
 
 	box      *Box
 	flow     flow
