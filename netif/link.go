@@ -65,8 +65,8 @@ type Offloader interface {
 type Features struct {
 	TxChecksum bool // Send takes frames with hypercall.NeedsCsum and completes them
 	RxChecksum bool // Receive may return frames with hypercall.NeedsCsum or hypercall.DataValid
-	TxSegment  int  // longest frame in bytes that Send takes with hypercall.GSOTCP4; 0: none
-	RxSegment  int  // longest frame in bytes that Receive may return with hypercall.GSOTCP4; 0: none
+	TxSegment  int  // longest frame in bytes that Send takes with hypercall.GSOTCP4; 0: none. Needs TxChecksum
+	RxSegment  int  // longest frame in bytes that Receive may return with hypercall.GSOTCP4; 0: none. Needs RxChecksum
 }
 
 // Within reports whether f asks for nothing that is not in all.
