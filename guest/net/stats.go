@@ -30,6 +30,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
 		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
 		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
+		{"tcp.cookies_tx", tcp.CookiesTx}, {"tcp.cookies_rx", tcp.CookiesRx}, {"tcp.cookies_bad", tcp.CookiesBad},
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
 		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
 		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},

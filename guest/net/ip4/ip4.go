@@ -18,6 +18,7 @@ package ip4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/fragment"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/timer"
@@ -73,7 +74,7 @@ type Box struct {
 	Stats  Stats
 
 	links      []*Link // by Index; 0 is nil
-	reassembly reassembly
+	reassembly fragment.Table
 	ids        idents
 }
 
@@ -155,7 +156,7 @@ func (b *Box) forward(p *packet.Packet) {
 // martian reports addresses that no packet from a wire may have (RFC 1122 §3.2.1.3, RFC 6890).
 func (b *Box) martian(p *packet.Packet) bool {
 	src, dst := p.Src, p.Dst
-	return src.IsMulticast() || src == broadcast || src.IsLoopback() || dst.IsLoopback() ||
+	return src.IsMulticast() || b.IsBroadcast(src) || src.IsLoopback() || dst.IsLoopback() ||
 		src.IsUnspecified() && dst != broadcast || dst.IsUnspecified() || b.IsLocal(src)
 }
 
