@@ -59,9 +59,25 @@ type NetConfig struct {
 	DNS    [3][4]byte // OUT: name servers; 0.0.0.0 ends the list
 	Host   [4]byte    // OUT: the address that stands for the host's loopback, 0.0.0.0 if that is off
 	Search [128]byte  // OUT: DNS search list, space-separated, NUL-terminated
+	IP6    NetConfig6 // OUT: with NetIP6
+}
+
+// NetConfig6 is how the IPv6 of a network device is configured, beside its link-local address.
+type NetConfig6 struct {
+	Addr   [16]byte    // OUT: address; :: if there is none
+	Prefix uint32      // OUT: length of its prefix in bits
+	Router [16]byte    // OUT: default router; :: if there is none
+	DNS    [2][16]byte // OUT: name servers; :: ends the list
+	Key    [16]byte    // OUT: secret that interface identifiers are made from (RFC 7217), the same each time the VM starts
 }
 
 // Net bits.
 const (
 	NetDHCP = 1 << iota // ask a DHCP server for everything; the static fields are empty
+)
+
+// Net bits about IPv6.
+const (
+	NetIP6    = 1 << (16 + iota) // the device carries IPv6: it gets a link-local address
+	NetRouter                    // ask routers for addresses and routes (RFC 4861, RFC 4862)
 )

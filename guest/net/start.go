@@ -90,7 +90,7 @@ func (s *Stack) attach(index int, name string, c *hypercall.NetConfig) error {
 			println("ukvm: network card", name+":", err.Error())
 		}
 	}()
-	if addr := netip.AddrFrom4(c.Addr); c.Flags&hypercall.NetDHCP == 0 && addr.IsUnspecified() {
+	if addr := netip.AddrFrom4(c.Addr); c.Flags&(hypercall.NetDHCP|hypercall.NetIP6) == 0 && addr.IsUnspecified() {
 		return nil // a card without an address
 	}
 	return i.Configure(*c)
