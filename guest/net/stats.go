@@ -17,6 +17,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"ip4.packets_rx", ip.PacketsRx}, {"ip4.packets_tx", ip.PacketsTx}, {"ip4.packets_dropped", ip.PacketsDropped},
 		{"ip4.prerouting_dropped", ip.PreroutingDropped}, {"ip4.postrouting_dropped", ip.PostroutingDropped},
 		{"ip4.input_dropped", ip.InputDropped}, {"ip4.output_dropped", ip.OutputDropped},
+		{"ip4.forward_dropped", ip.ForwardDropped},
 		{"ip4.fragments_rx", ip.FragmentsRx}, {"ip4.fragments_tx", ip.FragmentsTx},
 		{"ip4.reassembled", ip.Reassembled}, {"ip4.reassembly_failed", ip.ReassemblyFailed},
 
@@ -39,6 +40,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
 		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
 		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
+		{"tcp.cookies_tx", tcp.CookiesTx}, {"tcp.cookies_rx", tcp.CookiesRx}, {"tcp.cookies_bad", tcp.CookiesBad},
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
 		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
 		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},
@@ -48,6 +50,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	} {
 		f(c.name, c.value)
 	}
+	s.filterStats(f)
 }
 
 type counter struct {

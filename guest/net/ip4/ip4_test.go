@@ -135,6 +135,7 @@ func TestReceive(t *testing.T) {
 		{"from loopback", ipPacket(wire.IPv4Fields{Src: localhost}, []byte("hello")), false},
 		{"to loopback", ipPacket(wire.IPv4Fields{Dst: localhost}, []byte("hello")), false},
 		{"from broadcast", ipPacket(wire.IPv4Fields{Src: broadcast}, []byte("hello")), false},
+		{"from the subnet's broadcast", ipPacket(wire.IPv4Fields{Src: addr("10.0.0.255")}, []byte("hello")), false},
 		{"from a group", ipPacket(wire.IPv4Fields{Src: allSystems}, []byte("hello")), false},
 		{"from ourselves (LAND)", ipPacket(wire.IPv4Fields{Src: ourIP}, []byte("hello")), false},
 		{"from nowhere to us", ipPacket(wire.IPv4Fields{Src: unspecified}, []byte("hello")), false},

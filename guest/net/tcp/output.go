@@ -45,6 +45,7 @@ func (c *Conn) output() {
 			c.snd.nxt++
 		}
 		c.snd.max = maxSeq(c.snd.max, c.snd.nxt)
+		c.stop(timerPersist) // what it was to push out has gone
 		if c.deadline[timerRetransmit] == 0 {
 			c.start(timerRetransmit, now+c.rtt.timeout()) // RFC 6298 §5.1
 		}
