@@ -36,6 +36,15 @@ func (s *Stack) route(dst, src netip.Addr, link int) (route.Route, error) {
 	return s.boxes.IP6.Route(dst, src, link)
 }
 
+// leaveGroup undoes a join.
+func (s *Stack) leaveGroup(group netip.Addr, link int) {
+	if group.Is4() {
+		s.boxes.IP4.Leave(group, link)
+		return
+	}
+	s.boxes.IP6.Leave(group, link)
+}
+
 // portUnreachable reports a datagram that nobody wants.
 func (s *Stack) portUnreachable(p *packet.Packet) {
 	if p.Dst.Is4() {

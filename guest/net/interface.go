@@ -76,7 +76,7 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 	i.DHCP.Hostname = s.config.Hostname
 	i.link.MTU, i.link6.MTU = c.MTU, c.MTU
 	if c.Features.TxChecksum {
-		i.link.TSO = c.Features.TSO4
+		i.link.TSO, i.link6.TSO = c.Features.TSO4, c.Features.TSO6
 	}
 	s.enter()
 	defer s.leave()
@@ -210,12 +210,12 @@ func (s *Stack) Interfaces() []posix.Interface {
 	defer s.leave()
 	list := []posix.Interface{{
 		Index: s.lo.Index, Name: "lo", MTU: s.lo.MTU, Loopback: true, Up: true,
-		Addrs: prefixes(s.lo.Addrs()),
+		Addrs: append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
 	}}
 	for _, i := range s.interfaces {
 		list = append(list, posix.Interface{
 			Index: i.link.Index, Name: i.Name, MTU: i.link.MTU, Hardware: i.Eth.MAC, Up: true,
-			Addrs: prefixes(i.link.Addrs()),
+			Addrs: append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
 		})
 	}
 	return list

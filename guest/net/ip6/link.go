@@ -155,10 +155,10 @@ func (b *Box) link(index int) *Link {
 }
 
 // IsLocal reports whether a is an address of this host, on whatever interface.
-func (b *Box) IsLocal(a netip.Addr) bool { return b.linkOf(a) != 0 }
+func (b *Box) IsLocal(a netip.Addr) bool { return b.LinkOf(a) != 0 }
 
-// linkOf returns the index of the interface that has the address, 0 if none has.
-func (b *Box) linkOf(a netip.Addr) int {
+// LinkOf returns the index of the interface that has the address, 0 if none has.
+func (b *Box) LinkOf(a netip.Addr) int {
 	for _, l := range b.links {
 		if l != nil && l.Owns(a) {
 			return l.Index

@@ -22,7 +22,7 @@ func (b *Box) Route(dst, src netip.Addr, link int) (route.Route, error) {
 	}
 	narrow := dst.IsLinkLocalUnicast() || group
 	if narrow && link == 0 && src.IsValid() {
-		link = b.linkOf(src)
+		link = b.LinkOf(src)
 	}
 	var l *Link
 	r := route.Route{NextHop: dst, Broadcast: group}
