@@ -11,6 +11,7 @@ import (
 
 	"ukvm.dev/guest/net"
 	"ukvm.dev/guest/net/wire"
+	"ukvm.dev/tests/internal/ukvmtest"
 )
 
 // FuzzTCP lets a peer that knows the connection's numbers send whatever the input says: segments that are right, nearly
@@ -28,8 +29,8 @@ func FuzzTCP(f *testing.F) {
 func TestRandomPeers(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	count := 1000
-	if testing.Short() {
-		count = 100
+	if ukvmtest.Soak() {
+		count = 50_000
 	}
 	most := 0
 	for n := range count {
