@@ -39,6 +39,7 @@ type Link struct {
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
 	pieces [][]byte
+	vector []unix.Iovec
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
 	frames, bytes, dropped atomic.Uint64
@@ -162,8 +163,8 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			continue
 		}
 		encodeHeader(&l.tx.header, &f.Header)
-		n, err := unix.Writev(l.dev.fd, l.tx.gather(f))
-		clear(l.tx.pieces) // they are the caller's
+		l.tx.gather(f)
+		n, err := l.tx.transfer(unix.SYS_WRITEV, l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
@@ -191,8 +192,8 @@ func (l *Link) agreed(h *hypercall.NetHeader) bool {
 		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
 }
 
-// gather lists the header and the first f.Len bytes of f.
-func (d *direction) gather(f *netif.Frame) [][]byte {
+// gather lists the header and the first f.Len bytes of f in d.pieces.
+func (d *direction) gather(f *netif.Frame) {
 	d.pieces = append(d.pieces[:0], d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
@@ -203,7 +204,6 @@ func (d *direction) gather(f *netif.Frame) [][]byte {
 		rest -= len(piece)
 		d.pieces = append(d.pieces, piece)
 	}
-	return d.pieces
 }
 
 // Receive reads frames from the device.
@@ -216,8 +216,7 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	for n := 0; n < len(frames); {
 		f := &frames[n]
 		l.rx.pieces = append(append(append(l.rx.pieces[:0], l.rx.header[:]), f.Data...), l.rx.spill[:])
-		size, err := unix.Readv(l.dev.fd, l.rx.pieces)
-		clear(l.rx.pieces) // they are the caller's
+		size, err := l.rx.transfer(unix.SYS_READV, l.dev.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil
