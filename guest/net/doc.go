@@ -8,10 +8,13 @@
 //	wire      formats: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DHCP; checksums
 //	packet    memory: gather lists over blocks with reference counts
 //	timer     one timing wheel                route    prefixes
-//	nic eth arp loopback                      the link: queue to the card, frames, neighbours
+//	nic eth arp ndp loopback                  the link: queue to the card, frames, neighbours
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
+//	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
+//	event                                     the other face: callbacks in place of sockets
+//	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
 //
 // # How it runs
@@ -24,7 +27,8 @@
 //	clock: alarm                     ─┘   lock             unlock  └─ Notify: posix wakes who waits
 //
 // leave is where everything due gets done: connections send what they owe, loopback delivers, cards are flushed, the
-// alarm is set. So a batch of segments is answered by one ACK, and a call that sends much rings one doorbell.
+// alarm is set. So a batch of segments is answered by one ACK, and a call that sends much rings one doorbell. Drivers and
+// the alarm end with turn, which is leave but for what package event adds: callbacks run before, without the lock.
 //
 // # Locks
 //
@@ -55,9 +59,10 @@
 //
 // # Tests
 //
-// Package tcp has scripts, packet by packet; this package's tests run whole stacks in simulation with virtual time
-// (nettest), against gVisor's netstack, and under net/http and crypto/tls.
+// tests/conformance has scripts, packet by packet, for TCP in the whole stack, package tcp for itself; this package's
+// tests run whole stacks in simulation with virtual time (nettest), against gVisor's netstack, and under net/http and
+// crypto/tls.
 //
-// Not here: IPv6, forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
+// Not here: forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
 // /etc/resolv.conf).
 package net

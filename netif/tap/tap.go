@@ -38,8 +38,7 @@ type Link struct {
 // direction is what one of Send and Receive keeps from call to call.
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
-	pieces [][]byte
-	vector []unix.Iovec
+	vector vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
 	frames, bytes, dropped atomic.Uint64
@@ -164,7 +163,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 		}
 		encodeHeader(&l.tx.header, &f.Header)
 		l.tx.gather(f)
-		n, err := l.tx.transfer(unix.SYS_WRITEV, l.dev.fd)
+		n, err := l.tx.vector.call(unix.SYS_WRITEV, l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
@@ -192,9 +191,9 @@ func (l *Link) agreed(h *hypercall.NetHeader) bool {
 		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
 }
 
-// gather lists the header and the first f.Len bytes of f in d.pieces.
+// gather lists the header and the first f.Len bytes of f.
 func (d *direction) gather(f *netif.Frame) {
-	d.pieces = append(d.pieces[:0], d.header[:])
+	d.vector.add(d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
 		if rest == 0 {
@@ -202,7 +201,7 @@ func (d *direction) gather(f *netif.Frame) {
 		}
 		piece = piece[:min(len(piece), rest)]
 		rest -= len(piece)
-		d.pieces = append(d.pieces, piece)
+		d.vector.add(piece)
 	}
 }
 
@@ -215,8 +214,12 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
-		l.rx.pieces = append(append(append(l.rx.pieces[:0], l.rx.header[:]), f.Data...), l.rx.spill[:])
-		size, err := l.rx.transfer(unix.SYS_READV, l.dev.fd)
+		l.rx.vector.add(l.rx.header[:])
+		for _, piece := range f.Data {
+			l.rx.vector.add(piece)
+		}
+		l.rx.vector.add(l.rx.spill[:])
+		size, err := l.rx.vector.call(unix.SYS_READV, l.dev.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil

@@ -6,20 +6,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// transfer is readv(2) or writev(2) (SYS_READV, SYS_WRITEV) on pieces of memory, of which there are some. The list for the
-// kernel is used again the next time. The device never blocks, so Go's scheduler need not hear of the call: it costs half
-// of it, and where there is one processor another thread would take over in the middle of long ones.
-func (d *direction) transfer(call uintptr, fd int) (int, error) {
-	d.vector = d.vector[:0]
-	for _, p := range d.pieces {
-		if len(p) > 0 {
-			d.vector = append(d.vector, unix.Iovec{Base: &p[0], Len: uint64(len(p))})
-		}
+// vector lists the memory for readv(2) or writev(2). It is kept from frame to frame: package unix makes one for each call.
+type vector []unix.Iovec
+
+// add appends b.
+func (v *vector) add(b []byte) {
+	if len(b) == 0 {
+		return
 	}
-	// Safety: the list and what it points to stay reachable through d during the call.
-	n, _, e := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(d.vector))), uintptr(len(d.vector)))
-	clear(d.vector) // what it pointed to is the caller's
-	clear(d.pieces)
+	// Safety: the pointer is one into b, as long as b is.
+	e := unix.Iovec{Base: unsafe.SliceData(b)}
+	e.SetLen(len(b))
+	*v = append(*v, e)
+}
+
+// call makes the system call and forgets the memory, which is the caller's. The device never blocks, so Go's scheduler need
+// not hear of it: where there is one processor, another thread would take over in the middle of a long one.
+func (v *vector) call(number uintptr, fd int) (int, error) {
+	// Safety: the list's address is converted in the call itself, and what its entries point to is kept alive by them.
+	n, _, e := unix.RawSyscall(number, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(*v))), uintptr(len(*v)))
+	clear(*v)
+	*v = (*v)[:0]
 	if e != 0 {
 		return 0, e
 	}

@@ -7,6 +7,7 @@ package icmp4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/bucket"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 )
@@ -47,8 +48,8 @@ type Box struct {
 	Stats     Stats
 	Endpoints Endpoints
 
-	errors bucket
-	echoes bucket
+	errors bucket.Bucket
+	echoes bucket.Bucket
 }
 
 // Receive takes an ICMP message.
@@ -87,7 +88,7 @@ func (b *Box) reply(p *packet.Packet) {
 	switch {
 	case p.Broadcast || p.Src.IsUnspecified() || b.IsBroadcast(p.Src): // RFC 1122 §3.2.2.6 allows to ignore these
 		b.Stats.Dropped++
-	case !b.echoes.take(b.Now(), EchoRate, EchoBurst):
+	case !b.echoes.Take(b.Now(), EchoRate, EchoBurst):
 		b.Stats.Throttled++
 	default:
 		q := b.Pool.Headers()
@@ -171,21 +172,26 @@ func (b *Box) TimeExceeded(p *packet.Packet) {
 }
 
 func (b *Box) emitError(p *packet.Packet, typ, code uint8) {
-	defer p.Release()
-	quote := p.Network()
-	if quote == nil || p.Broadcast || p.Src.IsUnspecified() || p.Src.IsMulticast() || b.IsBroadcast(p.Src) {
+	if quote := p.Network(); quote != nil && !p.Broadcast {
+		b.Error(p.Dst, p.Src, quote, typ, code)
+	}
+	p.Release()
+}
+
+// Error sends an error from src to dst about the packet quote, IP header first, unless it may not (RFC 1122 §3.2.2). The
+// packet was no broadcast of the link layer.
+func (b *Box) Error(src, dst netip.Addr, quote []byte, typ, code uint8) {
+	ip, ok := wire.ParseIPv4(quote)
+	if !ok || ip.Offset() != 0 || dst.IsUnspecified() || dst.IsMulticast() || b.IsBroadcast(dst) {
 		return
 	}
-	if ip, ok := wire.ParseIPv4(quote); !ok || ip.Offset() != 0 {
-		return
-	}
-	if p.Proto == wire.ProtoICMP {
+	if ip.Proto() == wire.ProtoICMP {
 		// No errors about errors.
-		if h, ok := wire.ParseICMP(p.Bytes()); !ok || h.Type() != wire.ICMPEcho {
+		if h, ok := wire.ParseICMP(quote[len(ip):]); !ok || h.Type() != wire.ICMPEcho {
 			return
 		}
 	}
-	if !b.errors.take(b.Now(), ErrorRate, ErrorBurst) {
+	if !b.errors.Take(b.Now(), ErrorRate, ErrorBurst) {
 		b.Stats.Throttled++
 		return
 	}
@@ -195,29 +201,7 @@ func (b *Box) emitError(p *packet.Packet, typ, code uint8) {
 	h.Encode(typ, code, 0)
 	copy(q.Bytes()[wire.ICMPSize:], quote)
 	h.SetChecksum(wire.Checksum(q.Bytes()))
-	q.Src, q.Dst, q.Proto = p.Dst, p.Src, wire.ProtoICMP
+	q.Src, q.Dst, q.Proto = src, dst, wire.ProtoICMP
 	b.Stats.ErrorsTx++
 	b.Send(q)
-}
-
-// bucket is a token bucket.
-type bucket struct {
-	last   int64 // nanoseconds
-	tokens int64 // in billionths
-	used   bool
-}
-
-// take reports whether one more message may be sent at now.
-func (k *bucket) take(now int64, rate, burst int64) bool {
-	if !k.used {
-		k.used, k.tokens = true, burst*1e9
-	} else {
-		k.tokens = min(k.tokens+min(now-k.last, 1e9)*rate, burst*1e9)
-	}
-	k.last = now
-	if k.tokens < 1e9 {
-		return false
-	}
-	k.tokens -= 1e9
-	return true
 }

@@ -21,6 +21,9 @@ func (c *Conn) sendData(at seq, n int, fin bool) {
 	}
 	if n > c.snd.mss {
 		p.Net.GSOType = hypercall.GSOTCP4
+		if c.flow.local.Is6() {
+			p.Net.GSOType = hypercall.GSOTCP6
+		}
 		p.Net.GSOSize = uint16(c.snd.mss)
 	}
 	now := c.box.Now()
@@ -82,7 +85,7 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 	}
 	if syn {
 		opt.MSS = uint16(min(c.rcv.ourMSS, 65535))
-		opt.HasScale, opt.WindowScale = c.rcv.scale > 0 || c.state == SynSent, c.rcv.scale
+		opt.HasScale, opt.WindowScale = c.scaling || c.state == SynSent, c.rcv.scale
 		n = opt.EncodeSyn(extra[:])
 	}
 	h := wire.TCP(p.Prepend(wire.TCPSize + n))

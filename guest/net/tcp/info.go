@@ -43,7 +43,7 @@ func (c *Conn) Info() Info {
 		Probes:        c.probes,
 		Backoff:       int(c.rtt.backoff),
 		Timestamps:    c.ts.on,
-		Scaling:       c.snd.scale > 0 || c.rcv.scale > 0,
+		Scaling:       c.scaling,
 		SendScale:     c.snd.scale,
 		ReceiveScale:  c.rcv.scale,
 		RTO:           c.rtt.timeout(),

@@ -24,7 +24,7 @@ func (c *Conn) takeSyn(s *segment) {
 		mss -= wire.TCPTimestampsSize
 	}
 	c.snd.mss = mss
-	if s.opt.HasScale {
+	if c.scaling = s.opt.HasScale; c.scaling {
 		c.snd.scale = s.opt.WindowScale
 	} else {
 		c.rcv.scale = 0
@@ -95,6 +95,7 @@ func (c *Conn) opened(s *segment) {
 	now := b.Now()
 	repeated := c.retries
 	switch {
+	case c.snd.progress == 0: // after a cookie
 	case repeated == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
 	case c.ts.on && s.opt.TSEcr != 0:
