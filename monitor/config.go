@@ -148,6 +148,7 @@ func netConfig(c *netif.Config, f netif.Features) hypercall.NetConfig {
 		{c.DHCP, hypercall.NetDHCP},
 		{f.TxChecksum, hypercall.NetTxChecksum}, {f.RxChecksum, hypercall.NetRxChecksum},
 		{f.TxSegment > 0, hypercall.NetTxTCP4}, {f.RxSegment > 0, hypercall.NetRxTCP4},
+		{f.TCP6 && f.TxSegment > 0, hypercall.NetTxTCP6}, {f.TCP6 && f.RxSegment > 0, hypercall.NetRxTCP6},
 	} {
 		if bit.set {
 			n.Flags |= bit.bit

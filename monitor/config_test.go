@@ -164,6 +164,11 @@ func TestAgree(t *testing.T) {
 			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: 9000},
 			hypercall.NetTxChecksum | hypercall.NetRxChecksum | hypercall.NetTxTCP4 | hypercall.NetRxTCP4,
 		},
+		{
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: most, TCP6: true},
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: most, TCP6: true},
+			hypercall.NetTxChecksum | hypercall.NetRxChecksum | hypercall.NetTxTCP4 | hypercall.NetRxTCP4 | hypercall.NetTxTCP6 | hypercall.NetRxTCP6,
+		},
 		{netif.Features{TxChecksum: true}, netif.Features{TxChecksum: true}, hypercall.NetTxChecksum},
 		{netif.Features{RxChecksum: true}, netif.Features{RxChecksum: true}, hypercall.NetRxChecksum},
 		{netif.Features{TxSegment: most, RxSegment: most}, netif.Features{}, 0}, // segments need checksums

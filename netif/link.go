@@ -67,12 +67,13 @@ type Features struct {
 	RxChecksum bool // Receive may return frames with hypercall.NeedsCsum or hypercall.DataValid
 	TxSegment  int  // longest frame in bytes that Send takes with hypercall.GSOTCP4; 0: none. Needs TxChecksum
 	RxSegment  int  // longest frame in bytes that Receive may return with hypercall.GSOTCP4; 0: none. Needs RxChecksum
+	TCP6       bool // what is said of GSOTCP4 holds for hypercall.GSOTCP6 too
 }
 
 // Within reports whether f asks for nothing that is not in all.
 func (f Features) Within(all Features) bool {
 	return (!f.TxChecksum || all.TxChecksum) && (!f.RxChecksum || all.RxChecksum) &&
-		f.TxSegment <= all.TxSegment && f.RxSegment <= all.RxSegment
+		f.TxSegment <= all.TxSegment && f.RxSegment <= all.RxSegment && (!f.TCP6 || all.TCP6)
 }
 
 // Counter is a Link that counts. Counters may be called at any time, also after Close.

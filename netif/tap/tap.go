@@ -106,7 +106,7 @@ const longestSegment = netif.EthernetSize + 65535
 
 // Features are checksums and TCP segmentation, both ways.
 func (l *Link) Features() netif.Features {
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment, TCP6: true}
 }
 
 // SetFeatures tells the kernel what it may leave to the guest. What the guest leaves to the kernel is in its frames'
@@ -126,7 +126,7 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
-	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0); err != nil {
+	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0, f.TCP6); err != nil {
 		return err
 	}
 	l.features = f
@@ -188,7 +188,7 @@ func (l *Link) longest(f *netif.Frame) int {
 // agreed reports whether h asks for no more than what SetFeatures has switched on.
 func (l *Link) agreed(h *hypercall.NetHeader) bool {
 	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
-		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
+		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
 }
 
 // gather lists the header and the first f.Len bytes of f.
