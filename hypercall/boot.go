@@ -14,7 +14,7 @@ type Boot struct {
 	Hostname   [64]byte  // OUT: NUL-terminated
 	WorkDir    [256]byte // OUT: initial working directory, NUL-terminated, absolute
 	Console    [3]uint32 // OUT: ConsoleFile bits of standard input, output, error
-	_          uint32
+	Firewall   uint32    // OUT: size of the rules at FirewallVA in bytes, 0 if there are none
 	Device     [MaxDevices]Device
 }
 

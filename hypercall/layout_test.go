@@ -48,6 +48,7 @@ func TestLayout(t *testing.T) {
 		{"Clock.Monotonic", unsafe.Offsetof(k.Monotonic), 24},
 		{"Clock.Realtime", unsafe.Offsetof(k.Realtime), 32},
 		{"Boot.Seed", unsafe.Offsetof(b.Seed), 48},
+		{"Boot.Firewall", unsafe.Offsetof(b.Firewall), 444},
 		{"Boot.Device", unsafe.Offsetof(b.Device), 448},
 		{"NetConfig", unsafe.Sizeof(n), 260},
 		{"Device", unsafe.Sizeof(Device{}), 300},
@@ -74,7 +75,7 @@ func TestFits(t *testing.T) {
 	}{
 		{"Control", unsafe.Sizeof(Control{}), uintptr(ClockVA - ControlVA)},
 		{"Clock", unsafe.Sizeof(Clock{}), uintptr(BootVA - ClockVA)},
-		{"Boot", unsafe.Sizeof(Boot{}), uintptr(RegionsVA - BootVA)},
+		{"Boot", unsafe.Sizeof(Boot{}), uintptr(FirewallVA - BootVA)},
 		{"Regions", unsafe.Sizeof(Regions{}), uintptr(RingsVA - RegionsVA)},
 		{"rings", MaxDevices * RingSlot, uintptr(SharedEnd - RingsVA)},
 		{"Queue", unsafe.Sizeof(Queue{}), QueueSize},

@@ -44,6 +44,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
 		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
 		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},
+		{"tcp.black_holes", tcp.BlackHoles},
 		{"tcp.keep_alive_probes", tcp.KeepAliveProbes}, {"tcp.memory_pressure", tcp.MemoryPressure},
 		{"tcp.connections", uint64(s.boxes.TCP.Conns())}, {"tcp.time_wait", uint64(s.boxes.TCP.Waiting())},
 		{"tcp.memory", uint64(s.boxes.TCP.Memory())},
