@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -109,6 +110,14 @@ func (d *device) configure(c *Config) error {
 	}
 	if gw := c.gateway(); d.made && gw.IsValid() {
 		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(gw, c.Addr.Bits()))}
+		if err := handle.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("give %s the address %v: %w", d.name, addr.IPNet, err)
+		}
+	}
+	if gw := c.Gateway6; d.made && gw.IsValid() {
+		// Namespaces, of containers above all, may have IPv6 off on new devices. If this fails, AddrAdd says so.
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+d.name+"/disable_ipv6", []byte("0"), 0)
+		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(gw, c.Addr6.Bits())), Flags: unix.IFA_F_NODAD}
 		if err := handle.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("give %s the address %v: %w", d.name, addr.IPNet, err)
 		}
