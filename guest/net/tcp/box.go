@@ -24,6 +24,7 @@ type Stats struct {
 	Timeouts         uint64 // retransmission timeouts
 	FastRecoveries   uint64
 	OutOfOrder       uint64 // segments that arrived ahead of a hole
+	DuplicatesRx     uint64 // segments of which part had arrived before
 	ResetsTx         uint64
 	ResetsRx         uint64
 	ChallengeAcks    uint64

@@ -4,6 +4,7 @@ import (
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/timer"
+	"ukvm.dev/guest/net/wire"
 )
 
 // Options are what the holder of a connection may choose. They are read when they matter and may be changed any time
@@ -70,21 +71,22 @@ type Conn struct {
 		buf           buffer // from una on
 	}
 	rcv struct {
-		irs, nxt   seq
-		edge       seq // nxt must not pass it: the right edge of the window we have promised, which never moves left
-		acked      seq // what our last ACK said
-		scale      uint8
-		mss        int  // largest payload seen: what "full-sized" means for delayed ACKs
-		ourMSS     int  // what we announced
-		limit      int  // receive buffer in bytes of payload
-		queued     int  // bytes in queue
-		fin        bool // the peer's FIN has been taken
-		shut       bool // the holder reads no more
-		queue, ooo packet.Queue
-		oooMemory  int   // bytes charged for ooo
-		last       int64 // when anything last arrived
-		lastData   int64
-		grow       growth
+		irs, nxt seq
+		edge     seq // nxt must not pass it: the right edge of the window we have promised, which never moves left
+		acked    seq // what our last ACK said
+		scale    uint8
+		mss      int  // largest payload seen: what "full-sized" means for delayed ACKs
+		ourMSS   int  // what we announced
+		limit    int  // receive buffer in bytes of payload
+		queued   int  // bytes in queue
+		fin      bool // the peer's FIN has been taken
+		shut     bool // the holder reads no more
+		queue    packet.Queue
+		ahead    reassembly
+		dup      wire.SACKBlock // arrived twice: to be told with the next ACK; empty: none
+		last     int64          // when anything last arrived
+		lastData int64
+		grow     growth
 	}
 	ts struct {
 		on     bool
@@ -92,6 +94,7 @@ type Conn struct {
 		recent seq    // TS.Recent
 		at     int64  // when recent was taken
 	}
+	sack        bool         // negotiated (RFC 2018 §2): both ends understand the option
 	ackNow      bool         // an ACK is due with the next flush
 	raised      ready.Events // for Upcall, with the next flush
 	quick       int          // how many more segments are acknowledged at once

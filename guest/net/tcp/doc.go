@@ -1,12 +1,12 @@
 // Package tcp is the TCP box: RFC 9293 with window scaling, timestamps and PAWS (RFC 7323), retransmission timing of
 // RFC 6298, congestion control of RFC 5681 with NewReno recovery (RFC 6582), limited transmit (RFC 3042) and initial
-// window of RFC 6928, the defences of RFC 5961, RFC 6528 and RFC 6056, and RFC 6191 for reuse of TIME-WAIT.
+// window of RFC 6928, the receiver's side of selective acknowledgements (RFC 2018, RFC 2883), the defences of RFC 5961, RFC 6528 and RFC 6056, and RFC 6191 for reuse of TIME-WAIT.
 //
 //	 Conn.Read ▲                          │ Conn.Write: the one copy on the way down
 //	┌──────────┴──────────┐       ┌───────▼───────────┐
 //	│ rcv.queue           │       │ snd.buf           │   blocks of memory, kept until acknowledged
 //	│  in order, unread   │       └───────┬───────────┘
-//	│ rcv.ooo             │   ACKs  ┌─────▼───────────┐
+//	│ rcv.ahead           │   ACKs  ┌─────▼───────────┐
 //	│  ahead of a hole    ├────────►│ output          │   how much, how fast: window, congestion, Nagle
 //	└──────────▲──────────┘         └─────┬───────────┘
 //	 input     │ one Conn, by the         │ emit          segments refer to snd.buf's memory
@@ -21,10 +21,10 @@
 // at once (duplicate ACKs, RST) is sent from within Receive.
 //
 // Files: conn (the control block), state, user (calls from above), listen, segment, input (what arrives), opening (the
-// handshakes), ack, recovery, congestion, rtt, output, emit, sendbuffer, receive (queues and window), timers, timewait,
+// handshakes), ack, recovery, congestion, rtt, output, emit, sendbuffer, receive (queues and window), reassembly, report (SACK), timers, timewait,
 // ports, isn, failure (ICMP), limits.
 //
-// Not here, and the reason: SACK, RACK, CUBIC, SYN cookies and IPv6 come next and have their places (Congestion,
+// Not here, and the reason: the sender's side of SACK, RACK, CUBIC, SYN cookies and IPv6 come next and have their places (Congestion,
 // recovery.go, opening.go; addresses are netip.Addr already); urgent data is received as ordinary data, which
 // RFC 6093 §4 suggests programs ask for anyway; fast open needs a client that asks for it, and Go's does not.
 //

@@ -11,6 +11,7 @@ type Info struct {
 	Backoff          int
 	Timestamps       bool
 	Scaling          bool
+	SACK             bool
 	SendScale        uint8
 	ReceiveScale     uint8
 	RTO, RTT, RTTVar int64
@@ -44,6 +45,7 @@ func (c *Conn) Info() Info {
 		Backoff:       int(c.rtt.backoff),
 		Timestamps:    c.ts.on,
 		Scaling:       c.snd.scale > 0 || c.rcv.scale > 0,
+		SACK:          c.sack,
 		SendScale:     c.snd.scale,
 		ReceiveScale:  c.rcv.scale,
 		RTO:           c.rtt.timeout(),
@@ -59,7 +61,7 @@ func (c *Conn) Info() Info {
 		PeerWindow:    c.snd.wnd,
 		SendQueue:     c.snd.buf.len(),
 		ReceiveQueue:  c.rcv.queued,
-		OutOfOrder:    c.rcv.ooo.Len(),
+		OutOfOrder:    c.rcv.ahead.len(),
 		ReceiveLimit:  c.rcv.limit,
 		SinceSent:     now - c.snd.last,
 		SinceReceived: now - c.rcv.lastData,

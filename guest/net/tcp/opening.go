@@ -24,6 +24,7 @@ func (c *Conn) takeSyn(s *segment) {
 		mss -= wire.TCPTimestampsSize
 	}
 	c.snd.mss = mss
+	c.sack = s.opt.SACKPermitted
 	if s.opt.HasScale {
 		c.snd.scale = s.opt.WindowScale
 	} else {

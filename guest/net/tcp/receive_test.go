@@ -3,6 +3,7 @@ package tcp
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"ukvm.dev/guest/net/packet"
@@ -17,7 +18,7 @@ func TestReassemblyModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		p := newPeer(t)
 		p.at = fmt.Sprintf("seed %d", seed)
-		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
+		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460,sackok>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
 			p.step(s)
 		}
 		p.inBatch = true
@@ -35,13 +36,24 @@ func TestReassemblyModel(t *testing.T) {
 			}
 			p.arrives([]string{"<", flags, fmt.Sprintf("%d:%d(%d)", off+1, off+1+n, n), "ack", "1"})
 			p.flush()
-			p.sent = p.sent[:0]
 			for i := off; i < off+n; i++ {
 				if !have[i] {
 					have[i] = true
 					missing--
 				}
 			}
+			for _, s := range p.sent {
+				for k, b := range s.options.SACK[:s.options.SACKs] {
+					start, end := seq(b.Start).minus(p.irs)-1, seq(b.End).minus(p.irs)-1
+					if start < 0 || end <= start || end > size || slices.Contains(have[start:end], false) {
+						t.Fatalf("seed %d: reported %d to %d", seed, start, end)
+					}
+					if k > 0 && seq(b.Start).before(s.ack) {
+						t.Fatalf("seed %d: block %d is below the ACK", seed, k)
+					}
+				}
+			}
+			p.sent = p.sent[:0]
 			b := make([]byte, r.IntN(3000))
 			if k, err := p.conn.Read(b, false); err == nil && k > 0 {
 				if string(b[:k]) != string(pattern(read, k)) {
@@ -49,8 +61,8 @@ func TestReassemblyModel(t *testing.T) {
 				}
 				read += k
 			}
-			if q := p.conn.rcv.ooo.Len(); q > MaxOutOfOrder || p.conn.rcv.oooMemory > 2*p.conn.rcv.limit {
-				t.Fatalf("seed %d: %d segments, %d bytes ahead of a hole", seed, q, p.conn.rcv.oooMemory)
+			if r := &p.conn.rcv.ahead; r.len() > MaxOutOfOrder || r.memory > 2*p.conn.rcv.limit {
+				t.Fatalf("seed %d: %d segments, %d bytes ahead of a hole", seed, r.len(), r.memory)
 			}
 		}
 		for read < size {

@@ -41,7 +41,8 @@ import (
 //	events in,out,err,hup,rdhup
 //	pending ACCEPT HALF        conns N       waits N
 //
-// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent).
+// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent),
+// sack START:END START:END …
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(files) == 0 {
@@ -522,7 +523,8 @@ type described struct {
 	options    wire.TCPOptions
 }
 
-func (p *peer) describe(f []string) described {
+// describe takes a line apart; acked is the initial sequence number of the end whose data it acknowledges.
+func (p *peer) describe(f []string, acked seq) described {
 	d := described{ack: absent, wnd: absent}
 	for _, x := range f[0] {
 		d.flags |= map[rune]uint8{'S': wire.SYN, 'F': wire.FIN, 'R': wire.RST, 'P': wire.PSH, '.': wire.ACK, 'U': wire.URG}[x]
@@ -534,7 +536,7 @@ func (p *peer) describe(f []string) described {
 	rest := strings.Join(f[2:], " ")
 	if i := strings.IndexByte(rest, '<'); i >= 0 {
 		d.hasOptions = true
-		p.parseOptions(strings.Trim(rest[i:], "<>"), &d.options)
+		p.parseOptions(strings.Trim(rest[i:], "<>"), &d.options, acked)
 		rest = rest[:i]
 	}
 	f = strings.Fields(rest)
@@ -554,7 +556,7 @@ func (p *peer) describe(f []string) described {
 	return d
 }
 
-func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
+func (p *peer) parseOptions(s string, o *wire.TCPOptions, acked seq) {
 	for _, opt := range strings.Split(s, ",") {
 		f := strings.Fields(opt)
 		if len(f) == 0 {
@@ -567,6 +569,14 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 			o.HasScale, o.WindowScale = true, uint8(p.number(f, 1, 0))
 		case "sackok":
 			o.SACKPermitted = true
+		case "sack":
+			for _, b := range f[1:] {
+				start, end, _ := strings.Cut(b, ":")
+				o.SACK[o.SACKs] = wire.SACKBlock{
+					Start: uint32(acked.plus(p.number([]string{start}, 0, 0))), End: uint32(acked.plus(p.number([]string{end}, 0, 0))),
+				}
+				o.SACKs++
+			}
 		case "TS":
 			o.HasTimestamps = true
 			if len(f) > 2 {
@@ -586,16 +596,22 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 
 // arrives lets a packet arrive.
 func (p *peer) arrives(f []string) {
-	d := p.describe(f[1:])
+	d := p.describe(f[1:], p.iss)
 	k := p.pool.Receive(max(packet.Small, wire.TCPMax+d.len)) // as a driver does
 	b := k.Bytes()
 	n := wire.TCPSize
 	if d.hasOptions {
 		if d.flags&wire.SYN != 0 || d.options.MSS != 0 {
 			n += d.options.EncodeSyn(b[wire.TCPSize:])
-		} else if d.options.HasTimestamps {
-			d.options.EncodeTimestamps(b[wire.TCPSize:])
-			n += wire.TCPTimestampsSize
+		} else {
+			if d.options.HasTimestamps {
+				d.options.EncodeTimestamps(b[wire.TCPSize:])
+				n += wire.TCPTimestampsSize
+			}
+			if d.options.SACKs > 0 {
+				d.options.EncodeSACK(b[n:])
+				n += wire.TCPSACKSize(int(d.options.SACKs))
+			}
 		}
 	}
 	if d.wnd == absent {
@@ -617,6 +633,15 @@ func (p *peer) arrives(f []string) {
 	p.box.Receive(k)
 }
 
+// blocks shows the SACK blocks of what was sent.
+func (p *peer) blocks(o *wire.TCPOptions) string {
+	var b strings.Builder
+	for _, k := range o.SACK[:o.SACKs] {
+		fmt.Fprintf(&b, "%d:%d ", seq(k.Start).minus(p.irs), seq(k.End).minus(p.irs))
+	}
+	return b.String()
+}
+
 // expect checks the next packet sent.
 func (p *peer) expect(f []string) {
 	p.t.Helper()
@@ -625,7 +650,7 @@ func (p *peer) expect(f []string) {
 	}
 	s := p.sent[0]
 	p.sent = p.sent[1:]
-	d := p.describe(f)
+	d := p.describe(f, p.irs)
 	base := p.iss
 	if d.flags == wire.RST && s.flags == wire.RST && p.iss == 0 {
 		base = 0
@@ -641,8 +666,8 @@ func (p *peer) expect(f []string) {
 		o := d.options
 		if o.HasTimestamps != s.options.HasTimestamps || o.MSS != s.options.MSS || o.HasScale != s.options.HasScale ||
 			o.WindowScale != s.options.WindowScale || o.TSEcr != 0 && o.TSEcr != s.options.TSEcr ||
-			o.SACKPermitted != s.options.SACKPermitted {
-			p.fatal("sent options %+v", s.options)
+			o.SACKPermitted != s.options.SACKPermitted || o.SACKs != s.options.SACKs || o.SACK != s.options.SACK {
+			p.fatal("sent options %+v, blocks %s", s.options, p.blocks(&s.options))
 		}
 	}
 	if s.len > 0 && s.flags&wire.RST == 0 && d.from > 0 {
