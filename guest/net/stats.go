@@ -30,6 +30,8 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
 		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
+		{"tcp.spurious_recoveries", tcp.SpuriousRecoveries}, {"tcp.tail_probes", tcp.TailProbes},
+		{"tcp.sack_reneged", tcp.SACKReneged}, {"tcp.duplicates_tx", tcp.DuplicatesTx},
 		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.duplicates_rx", tcp.DuplicatesRx},
 		{"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
 		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},

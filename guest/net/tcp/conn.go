@@ -61,6 +61,7 @@ type Conn struct {
 		wl1, wl2      seq    // seq and ack of the segment wnd came with
 		scale         uint8  // of the windows that arrive
 		mss           int    // payload of a full segment
+		full          seq    // what was out when the congestion window was used last
 		small         seq    // end of the last segment shorter than mss (Minshall's variant of Nagle)
 		fin           bool   // the holder has closed this direction: FIN follows the buffer
 		cork          bool   // MSG_MORE: hold a short segment
@@ -100,9 +101,11 @@ type Conn struct {
 	quick       int          // how many more segments are acknowledged at once
 	challengeAt int64
 
-	rtt rtt
-	cc  congestion
-	rec recovery
+	rtt   rtt
+	cc    congestion
+	rec   recovery
+	board scoreboard // if sack
+	rack  rack       // if sack
 
 	retries int // retransmissions of the same data, SYN or FIN
 	repeats int // retransmissions in all
@@ -145,7 +148,7 @@ func (c *Conn) begin(state State) {
 			c.snd.iss = w.snd.plus(1 << 16) // beyond all the old connection sent (RFC 6191 §2)
 		}
 	}
-	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small = c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss
+	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small, c.snd.full = c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss
 	c.snd.progress = now
 	c.snd.mss = defaultMSS
 	c.ts.offset = b.isn.timestampOffset(&c.flow)

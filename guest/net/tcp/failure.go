@@ -60,7 +60,6 @@ func (c *Conn) shrink(mtu int) {
 	}
 	c.snd.mss, c.cc.MSS = mss, mss
 	c.cc.Size = max(c.cc.Size, mss)
-	c.rtt.timing = false
-	c.snd.nxt = c.snd.una
+	c.goBack()
 	c.touch()
 }

@@ -98,6 +98,7 @@ func (c *Conn) opened(s *segment) {
 	switch {
 	case repeated == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
+		c.rtt.least(max(now-c.snd.progress, 1), now)
 	case c.ts.on && s.opt.TSEcr != 0:
 		c.rtt.add(max(int64(int32(c.timestamp(now)-s.opt.TSEcr))*clockGrain, clockGrain))
 	default:
@@ -108,6 +109,10 @@ func (c *Conn) opened(s *segment) {
 	c.snd.una = c.snd.iss + 1
 	c.snd.nxt, c.snd.max, c.snd.small = c.snd.una, c.snd.una, c.snd.una
 	c.snd.progress = now
+	if c.sack {
+		c.board.reset(c.snd.una)
+		c.rack = rack{fack: c.snd.una, mult: 1}
+	}
 	c.stop(timerRetransmit)
 	c.cc.begin(b.Congestion, c.snd.mss)
 	if repeated > 1 {

@@ -68,7 +68,12 @@ func (c *Conn) report(o *wire.TCPOptions, most int) {
 	}
 	for _, at := range r.recent.at[:r.recent.n] {
 		if i := r.around(at); i >= 0 && n < most {
-			add(wire.SACKBlock{Start: uint32(r.spans[i].start), End: uint32(r.spans[i].end)})
+			x := &r.spans[i]
+			end := x.end
+			if x.fin {
+				end++ // FIN takes a number, too
+			}
+			add(wire.SACKBlock{Start: uint32(x.start), End: uint32(end)})
 		}
 	}
 	o.SACKs = uint8(max(n, 0))

@@ -38,11 +38,12 @@ import (
 //	icmp unreachable|refused|toobig N [seq N]
 //	state NAME                 error none|reset|refused|timeout|pipe|unreachable|aborted
 //	cwnd N                     congestion window in segments          ssthresh N
+//	pipe N                     segments in the network                phase open|fast|slow|reducing
 //	events in,out,err,hup,rdhup
 //	pending ACCEPT HALF        conns N       waits N
 //
-// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent),
-// sack START:END START:END …
+// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent; old: what we
+// sent before that; first: what we sent with the first data), sack START:END START:END …
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(files) == 0 {
@@ -112,6 +113,8 @@ type peer struct {
 
 	iss, irs seq    // ours (of the stack) and the peer's
 	tsSeen   uint32 // last timestamp the stack sent
+	tsOld    uint32 // the one before, if another
+	tsFirst  uint32 // the one of the first data
 	port     uint16 // of the peer
 	ours     uint16 // of the stack
 }
@@ -182,7 +185,12 @@ func (p *peer) capture(k *packet.Packet) {
 		p.iss = s.seq
 	}
 	if s.options.HasTimestamps {
-		p.tsSeen = s.options.TSVal
+		if s.options.TSVal != p.tsSeen {
+			p.tsOld, p.tsSeen = p.tsSeen, s.options.TSVal
+		}
+		if len(h) < k.Len() && p.tsFirst == 0 {
+			p.tsFirst = p.tsSeen
+		}
 	}
 	s.data = make([]byte, k.Len())
 	k.CopyOut(s.data)
@@ -281,7 +289,7 @@ func (p *peer) step(line string) {
 	case ">":
 		p.expect(f[1:])
 		return
-	case "state", "error", "cwnd", "ssthresh", "pending", "conns", "waits", "events":
+	case "state", "error", "cwnd", "ssthresh", "pipe", "phase", "pending", "conns", "waits", "events":
 		p.check(f)
 		return
 	}
@@ -340,6 +348,10 @@ func (p *peer) check(f []string) {
 		got, want = p.conn.cc.Size/p.conn.snd.mss, p.number(f, 1, 0)
 	case "ssthresh":
 		got, want = p.conn.cc.Threshold/p.conn.snd.mss, p.number(f, 1, 0)
+	case "pipe":
+		got, want = p.conn.pipe()/p.conn.snd.mss, p.number(f, 1, 0)
+	case "phase":
+		got, want = []string{open: "open", fast: "fast", slow: "slow", reducing: "reducing"}[p.conn.rec.phase], f[1]
 	case "pending":
 		a, h := p.listener.Pending()
 		got, want = [2]int{a, h}, [2]int{p.number(f, 1, 0), p.number(f, 2, 0)}
@@ -585,6 +597,10 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions, acked seq) {
 			switch {
 			case len(f) > 4 && f[4] == "ours":
 				o.TSEcr = p.tsSeen
+			case len(f) > 4 && f[4] == "old":
+				o.TSEcr = p.tsOld
+			case len(f) > 4 && f[4] == "first":
+				o.TSEcr = p.tsFirst
 			case len(f) > 4:
 				o.TSEcr = uint32(p.number(f, 4, 0))
 			}
