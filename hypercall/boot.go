@@ -59,9 +59,18 @@ type NetConfig struct {
 	DNS    [3][4]byte // OUT: name servers; 0.0.0.0 ends the list
 	Host   [4]byte    // OUT: the address that stands for the host's loopback, 0.0.0.0 if that is off
 	Search [128]byte  // OUT: DNS search list, space-separated, NUL-terminated
+
+	TxSegment uint32 // OUT: longest frame in bytes that may be sent with a GSO type
+	RxSegment uint32 // OUT: longest frame in bytes that may be received with a GSO type
 }
 
 // Net bits.
 const (
-	NetDHCP = 1 << iota // ask a DHCP server for everything; the static fields are empty
+	NetDHCP       = 1 << iota // ask a DHCP server for everything; the static fields are empty
+	NetTxChecksum             // frames may be sent with NeedsCsum
+	NetRxChecksum             // received frames may have NeedsCsum or DataValid
+	NetTxTCP4                 // frames of up to TxSegment bytes may be sent with GSOTCP4
+	NetRxTCP4                 // received frames of up to RxSegment bytes may have GSOTCP4
+	NetTxTCP6                 // as NetTxTCP4, GSOTCP6
+	NetRxTCP6                 // as NetRxTCP4, GSOTCP6
 )

@@ -174,14 +174,18 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 	for i := range vm.config.NICs {
 		n := &vm.config.NICs[i]
 		d := &b.Device[i]
-		d.Kind, d.Net = hypercall.DeviceNet, netConfig(&n.Config)
+		features, err := agree(n.Link)
+		if err != nil {
+			return fmt.Errorf("set up network card %s: %w", n.Name, err)
+		}
+		d.Kind, d.Net = hypercall.DeviceNet, netConfig(&n.Config, features)
 		copy(d.Name[:], n.Name)
 		slot, err := vm.space.reserve(hypercall.RingsVA+hypercall.GVA(i*hypercall.RingSlot), hypercall.RingSlot,
 			hypercall.ProtRead|hypercall.ProtWrite)
 		if err != nil {
 			return err
 		}
-		vm.nics = append(vm.nics, newNIC(n, slot, vm.space))
+		vm.nics = append(vm.nics, newNIC(n, features, slot, vm.space))
 	}
 	return nil
 }

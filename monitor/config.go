@@ -138,11 +138,20 @@ func checkNICs(nics []NIC) error {
 	return nil
 }
 
-// netConfig is a card's configuration as the guest gets it.
-func netConfig(c *netif.Config) hypercall.NetConfig {
-	n := hypercall.NetConfig{MAC: c.MAC, MTU: uint16(c.MTU)}
-	if c.DHCP {
-		n.Flags |= hypercall.NetDHCP
+// netConfig is a card's configuration as the guest gets it; f is what was agreed with the link.
+func netConfig(c *netif.Config, f netif.Features) hypercall.NetConfig {
+	n := hypercall.NetConfig{MAC: c.MAC, MTU: uint16(c.MTU), TxSegment: uint32(f.TxSegment), RxSegment: uint32(f.RxSegment)}
+	for _, bit := range []struct {
+		set bool
+		bit uint32
+	}{
+		{c.DHCP, hypercall.NetDHCP},
+		{f.TxChecksum, hypercall.NetTxChecksum}, {f.RxChecksum, hypercall.NetRxChecksum},
+		{f.TxSegment > 0, hypercall.NetTxTCP4}, {f.RxSegment > 0, hypercall.NetRxTCP4},
+	} {
+		if bit.set {
+			n.Flags |= bit.bit
+		}
 	}
 	if c.Addr.IsValid() {
 		n.Addr, n.Prefix = c.Addr.Addr().As4(), uint32(c.Addr.Bits())

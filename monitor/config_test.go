@@ -119,7 +119,7 @@ func TestNetConfig(t *testing.T) {
 		MAC: [6]byte{2, 0, 0, 0, 0, 7}, MTU: 65535, Addr: netip.MustParsePrefix("10.0.0.2/24"), Router: ip("10.0.0.1"),
 		DNS:  []netip.Addr{ip("10.0.0.3"), ip("::ffff:10.0.0.4"), ip("10.0.0.5"), ip("10.0.0.6")},
 		Host: ip("10.0.0.254"), Search: []string{"a.example", "b.example"},
-	})
+	}, netif.Features{})
 	want := hypercall.NetConfig{
 		MAC: [6]byte{2, 0, 0, 0, 0, 7}, MTU: 65535, Addr: [4]byte{10, 0, 0, 2}, Prefix: 24, Router: [4]byte{10, 0, 0, 1},
 		DNS: [3][4]byte{{10, 0, 0, 3}, {10, 0, 0, 4}, {10, 0, 0, 5}}, Host: [4]byte{10, 0, 0, 254},
@@ -128,11 +128,58 @@ func TestNetConfig(t *testing.T) {
 	if got != want {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
-	if got := netConfig(&netif.Config{DHCP: true, MTU: 1500, Router: ip("fd00::1")}); got != (hypercall.NetConfig{MTU: 1500, Flags: hypercall.NetDHCP}) {
+	if got := netConfig(&netif.Config{DHCP: true, MTU: 1500, Router: ip("fd00::1")}, netif.Features{}); got != (hypercall.NetConfig{MTU: 1500, Flags: hypercall.NetDHCP}) {
 		t.Errorf("with DHCP: %+v", got)
 	}
-	long := netConfig(&netif.Config{Search: []string{strings.Repeat("s", 200)}})
+	long := netConfig(&netif.Config{Search: []string{strings.Repeat("s", 200)}}, netif.Features{})
 	if long.Search[126] != 's' || long.Search[127] != 0 {
 		t.Error("a long search list is not NUL-terminated")
+	}
+}
+
+// offloader is a link that can do things.
+type offloader struct {
+	netif.Link
+	can, does netif.Features
+	err       error
+}
+
+func (o *offloader) Features() netif.Features { return o.can }
+
+func (o *offloader) SetFeatures(f netif.Features) error {
+	o.does = f
+	return o.err
+}
+
+// TestAgree: what a link can do is switched on and told to the guest.
+func TestAgree(t *testing.T) {
+	const most = 14 + 65535
+	for _, c := range []struct {
+		can, does netif.Features
+		flags     uint32
+	}{
+		{},
+		{
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: 1 << 20, RxSegment: 9000},
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: 9000},
+			hypercall.NetTxChecksum | hypercall.NetRxChecksum | hypercall.NetTxTCP4 | hypercall.NetRxTCP4,
+		},
+		{netif.Features{TxChecksum: true}, netif.Features{TxChecksum: true}, hypercall.NetTxChecksum},
+		{netif.Features{RxChecksum: true}, netif.Features{RxChecksum: true}, hypercall.NetRxChecksum},
+		{netif.Features{TxSegment: most, RxSegment: most}, netif.Features{}, 0}, // segments need checksums
+	} {
+		o := &offloader{Link: newLink(t), can: c.can}
+		got, err := agree(o)
+		n := netConfig(&netif.Config{}, got)
+		if err != nil || got != c.does || o.does != c.does || n.Flags != c.flags || int(n.TxSegment) != c.does.TxSegment || int(n.RxSegment) != c.does.RxSegment {
+			t.Errorf("%+v: %+v, %v; the link does %+v, the guest is told %+v", c.can, got, err, o.does, n)
+		}
+	}
+	if got, err := agree(struct{ netif.Link }{newLink(t)}); got != (netif.Features{}) || err != nil {
+		t.Errorf("a link without offloads: %+v, %v", got, err)
+	}
+	failure := errors.New("no")
+	if _, err := agree(&offloader{Link: newLink(t), err: failure}); !errors.Is(err, failure) {
+		t.Errorf("a link that refuses: %v", err)
 	}
 }

@@ -17,8 +17,28 @@ type nic struct {
 	reported bool // that the link is down
 }
 
-func newNIC(n *NIC, slot []byte, s *space) *nic {
-	return &nic{name: n.Name, link: n.Link, device: net.New(n.Link, n.Config.MTU, slot, s)}
+func newNIC(n *NIC, f netif.Features, slot []byte, s *space) *nic {
+	return &nic{name: n.Name, link: n.Link, device: net.New(n.Link, f, n.Config.MTU, slot, s)}
+}
+
+// agree switches on what a link can leave to the guest and take from it: all of it, since a guest of this version does
+// its part. Frames are at most as long as an IPv4 packet can make them.
+func agree(link netif.Link) (netif.Features, error) {
+	o, ok := link.(netif.Offloader)
+	if !ok {
+		return netif.Features{}, nil
+	}
+	const longest = netif.EthernetSize + 65535
+	f := o.Features()
+	f.TxSegment, f.RxSegment = min(f.TxSegment, longest), min(f.RxSegment, longest)
+	// Who cuts a frame into segments completes their checksums.
+	if !f.TxChecksum {
+		f.TxSegment = 0
+	}
+	if !f.RxChecksum {
+		f.RxSegment = 0
+	}
+	return f, o.SetFeatures(f)
 }
 
 // Slices is slices, for devices.

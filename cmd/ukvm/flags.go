@@ -19,6 +19,7 @@ type guestFlags struct {
 	copies            []string
 	nets, dns         []string
 	hostLoopback      bool
+	capture           cli.Capture
 	trace, stats, raw bool // raw: --json
 	quiet             bool
 }
@@ -28,7 +29,7 @@ func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
 	fs.StringArrayVarP(&g.env, "env", "e", nil, "set `NAME=VALUE` in the environment; NAME alone copies the host's value")
 	fs.StringArrayVar(&g.envFiles, "env-file", nil, "settings from `FILE`, one NAME=VALUE a line")
 	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
-	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN][,dhcp], none (default "+net+")")
+	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN|dhcp][,gw=ADDR][,mac=MAC][,mtu=N][,netns=NAME], none (default "+net+")")
 	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
 	fs.BoolVar(&g.hostLoopback, "host-loopback", false, "let the guest reach the host's loopback as host.ukvm.internal")
 	fs.BoolVar(&g.stats, "stats", false, "report counters to standard error at the end")
@@ -39,6 +40,13 @@ func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
 func (g *guestFlags) registerTrace(fs *pflag.FlagSet) {
 	fs.BoolVar(&g.trace, "trace", false, "report exits and calls to standard error")
 	fs.BoolVar(&g.raw, "json", false, "write --trace and --stats as JSON")
+}
+
+// registerCapture is for commands that start one guest: a file is that of one.
+func (g *guestFlags) registerCapture(fs *pflag.FlagSet) {
+	fs.StringVar(&g.capture.File, "pcap", "", "capture the packets of every network into `FILE`, which Wireshark opens")
+	fs.IntVar(&g.capture.SnapLen, "pcap-snaplen", 0, "keep only the first `BYTES` of each packet")
+	fs.StringVar(&g.capture.Limit, "pcap-limit", "", "end the capture when its file has this `SIZE`")
 }
 
 // words are flags that give the same, wherever they are read: file names are absolute.
@@ -109,6 +117,9 @@ func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest,
 		return nil, err
 	}
 	if err := cli.Copies(files, g.copies); err != nil {
+		return nil, err
+	}
+	if err := g.capture.Check(networks); err != nil {
 		return nil, err
 	}
 	return &guest{

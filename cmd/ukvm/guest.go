@@ -34,10 +34,11 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 	if err := a.pack(g, &c); err != nil {
 		return err
 	}
-	links, err := cli.Open(g.networks)
+	links, err := cli.Open(g.networks, &g.flags.capture)
 	if err != nil {
 		return err
 	}
+	defer a.endCapture(links)
 	c.NICs = links.NICs
 	vm, err := monitor.New(c)
 	if err != nil {
@@ -47,7 +48,7 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 
 	ready := time.Now()
 	a.signals.Attach(vm, g.stop)
-	defer context.AfterFunc(ctx, func() { a.giveUp(ctx) })()
+	defer context.AfterFunc(ctx, func() { a.giveUp(ctx, links) })()
 	err = vm.Run(ctx)
 	a.signals.Detach()
 	if g.flags.stats {
@@ -63,12 +64,13 @@ const patience = time.Second
 
 // giveUp ends the process, because the context has ended, if nothing else does soon: a guest whose output nobody takes
 // waits in the middle of a call.
-func (a *app) giveUp(ctx context.Context) {
+func (a *app) giveUp(ctx context.Context, links *cli.Links) {
 	time.Sleep(patience)
 	code, sentence := cli.Failure(context.Cause(ctx))
 	said := make(chan struct{})
 	go func() {
 		defer close(said)
+		a.endCapture(links)
 		if sentence != "" {
 			a.say("%s", sentence)
 		}
@@ -78,6 +80,13 @@ func (a *app) giveUp(ctx context.Context) {
 	case <-time.After(patience): // nobody takes that either
 	}
 	a.exit(code)
+}
+
+// endCapture completes the file of --pcap, in every ending.
+func (a *app) endCapture(links *cli.Links) {
+	if sentence := links.EndCapture(); sentence != "" {
+		a.say("%s", sentence)
+	}
 }
 
 // pack puts the files into c.

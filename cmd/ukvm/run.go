@@ -47,6 +47,7 @@ a second one ends it.`,
 	fs.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: `[IP:]HOST:GUEST[/udp]`")
 	f.register(fs, cli.FormatSize(monitor.DefaultMemory), "user")
 	f.registerTrace(fs)
+	f.registerCapture(fs)
 	fs.StringVar(&f.name, "name", "", "`NAME` of the guest")
 	fs.StringVar(&f.hostname, "hostname", "", "host `NAME` in the guest (default that of --name, or ukvm)")
 	fs.StringVar(&f.dir, "dir", "/", "working directory in the guest, an absolute `PATH`")

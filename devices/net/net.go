@@ -26,6 +26,7 @@ const batch = 64
 // Device is one network device. It is used by the vCPU's thread while the vCPU does not run.
 type Device struct {
 	link     netif.Link
+	features netif.Features // what was agreed
 	memory   Memory
 	rx, tx   *ring.Queue
 	maxFrame int // longest frame the link gives, in bytes
@@ -46,11 +47,11 @@ type Counters struct {
 	RxFrames, RxBytes, TxFrames, TxBytes, TxDropped uint64
 }
 
-// New makes a device on a ring slot.
-func New(link netif.Link, mtu int, slot []byte, memory Memory) *Device {
+// New makes a device on a ring slot. Features is what the link's SetFeatures was told.
+func New(link netif.Link, features netif.Features, mtu int, slot []byte, memory Memory) *Device {
 	const ethernet = 14 + 4 // header, and a VLAN tag
 	return &Device{
-		link: link, memory: memory, maxFrame: mtu + ethernet,
+		link: link, features: features, memory: memory, maxFrame: max(mtu+ethernet, features.RxSegment),
 		rx: ring.New(slot[:hypercall.QueueSize]), tx: ring.New(slot[hypercall.QueueSize:]),
 	}
 }
@@ -115,9 +116,14 @@ func (d *Device) outgoing(i int) error {
 		}
 	}
 	var header [hypercall.NetHeaderSize]byte
-	front, data := split(d.pieces[first:], len(header))
-	gather(header[:], front)
-	d.frames[i] = netif.Frame{Header: parseHeader(&header), Data: data, Len: int(total) - hypercall.NetHeaderSize}
+	gather(header[:], d.pieces[first:])
+	length := int(total) - hypercall.NetHeaderSize
+	checked, err := d.checked(parseHeader(&header), length)
+	if err != nil {
+		return err
+	}
+	at, _ := cut(d.pieces[first:], len(header))
+	d.frames[i] = netif.Frame{Header: checked, Data: d.pieces[first+at : len(d.pieces) : len(d.pieces)], Len: length}
 	return nil
 }
 

@@ -2,7 +2,6 @@ package net
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -115,11 +114,26 @@ func (m *ram) offer(queue int, first uint16, flags uint16, places ...[2]uint64) 
 	q.Avail.Index++
 }
 
+var allFeatures = netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: 65549, RxSegment: 65549}
+
+// randomHeader is one that a guest may give a frame of some length.
+func randomHeader(r *rand.Rand, length int) (h hypercall.NetHeader) {
+	if length < 14+20+20 || r.IntN(3) == 0 {
+		return h
+	}
+	h.Flags, h.CsumStart, h.CsumOffset = hypercall.NeedsCsum, uint16(14+r.IntN(length-14-20+1)), 16
+	if r.IntN(2) == 0 {
+		h.GSOType, h.GSOSize = hypercall.GSOTCP4, uint16(8+r.IntN(65528))
+		h.HdrLen = uint16(min(int(h.CsumStart)+20+r.IntN(41), length))
+	}
+	return h
+}
+
 // TestTransmit sends frames in pieces of all sizes; the network header may be cut in any way.
 func TestTransmit(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	m, l := newRAM(), &link{}
-	d := New(l, 1500, m.slot, m)
+	d := New(l, allFeatures, 1500, m.slot, m)
 	for i := range m.b {
 		m.b[i] = byte(r.Uint32())
 	}
@@ -128,10 +142,17 @@ func TestTransmit(t *testing.T) {
 		var headers []hypercall.NetHeader
 		first := uint16(0)
 		for first < 200 && len(want) < 80 {
+			// The header has a place of its own, what follows may be anywhere behind those.
 			var whole []byte
 			var places [][2]uint64
-			for len(whole) < hypercall.NetHeaderSize+14 || r.IntN(2) == 0 && len(places) < 12 {
-				at, n := r.Uint64N(ramSize/3), r.Uint64N(30)
+			own := uint64(len(want) * hypercall.NetHeaderSize)
+			for n := uint64(hypercall.NetHeaderSize); n > 0; {
+				k := min(n, r.Uint64N(16))
+				places = append(places, [2]uint64{ramBase + own, k})
+				own, n = own+k, n-k
+			}
+			for len(whole) < 14 || r.IntN(2) == 0 && len(places) < 20 {
+				at, n := hypercall.PageSize+r.Uint64N(ramSize/3-hypercall.PageSize), r.Uint64N(30)
 				if r.IntN(8) == 0 {
 					n = r.Uint64N(9000)
 				}
@@ -144,12 +165,11 @@ func TestTransmit(t *testing.T) {
 			}
 			m.offer(1, first, 0, places...)
 			first += uint16(len(places))
-			var h hypercall.NetHeader
-			if err := binary.Read(bytes.NewReader(whole), binary.LittleEndian, &h); err != nil {
-				t.Fatal(err)
-			}
+			h := randomHeader(r, len(whole))
+			b := formatHeader(&h)
+			copy(m.b[len(want)*len(b):], b[:])
 			headers = append(headers, h)
-			want = append(want, whole[hypercall.NetHeaderSize:])
+			want = append(want, whole)
 		}
 		l.sent, l.headers = nil, nil
 		if moved, err := d.Serve(); !moved || err != nil {
@@ -173,18 +193,19 @@ func TestTransmit(t *testing.T) {
 // TestReceive stores frames in buffers of one chain each, and in buffers that take several.
 func TestReceive(t *testing.T) {
 	for _, c := range []struct {
-		name        string
-		mtu, buffer int
+		name                 string
+		mtu, segment, buffer int
 	}{
-		{"a frame a buffer", 1500, 2048},
-		{"buffers of the least size", 1500, 12 + 1500 + 18},
-		{"several buffers a frame", 9000, 2048},
-		{"many buffers a frame", 9000, 64},
+		{"a frame a buffer", 1500, 0, 2048},
+		{"buffers of the least size", 1500, 0, 12 + 1500 + 18},
+		{"several buffers a frame", 9000, 0, 2048},
+		{"many buffers a frame", 9000, 0, 64},
+		{"frames longer than the MTU", 1500, 65549, 2048},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(4, 4))
 			m, l := newRAM(), &link{}
-			d := New(l, c.mtu, m.slot, m)
+			d := New(l, netif.Features{RxSegment: c.segment}, c.mtu, m.slot, m)
 			// Each descriptor has a place of its own.
 			place := func(i uint16) uint64 { return readOnly + uint64(i)*uint64(c.buffer) }
 			count := min(hypercall.QueueLen, readOnly/c.buffer)
@@ -202,6 +223,9 @@ func TestReceive(t *testing.T) {
 				var want []given
 				for range 1 + r.IntN(5) {
 					g := given{header: hypercall.NetHeader{Flags: uint8(r.IntN(3)), GSOSize: uint16(r.Uint32())}, data: make([]byte, 14+r.IntN(c.mtu+4))}
+					if c.segment > 0 && r.IntN(4) == 0 {
+						g.data = make([]byte, 14+r.IntN(c.segment-14+1))
+					}
 					for i := range g.data {
 						g.data[i] = byte(r.Uint32())
 					}
@@ -283,7 +307,7 @@ func TestMisuse(t *testing.T) {
 		{"receive to nowhere", func(m *ram) { m.offer(0, 0, w, [2]uint64{ramBase + ramSize, 2000}) }, errMemory},
 	} {
 		m, l := newRAM(), &link{give: []given{{data: make([]byte, 60)}}}
-		d := New(l, 1500, m.slot, m)
+		d := New(l, allFeatures, 1500, m.slot, m)
 		c.do(m)
 		if _, err := d.Serve(); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
@@ -294,10 +318,105 @@ func TestMisuse(t *testing.T) {
 	}
 }
 
+// TestHeaders: what a guest says about its frames reaches the link only if it is true.
+func TestHeaders(t *testing.T) {
+	const length = 14 + 20 + 20 + 3000
+	good := hypercall.NetHeader{Flags: hypercall.NeedsCsum, GSOType: hypercall.GSOTCP4, HdrLen: 54, GSOSize: 1460, CsumStart: 34, CsumOffset: 16}
+	with := func(change func(h *hypercall.NetHeader)) hypercall.NetHeader {
+		h := good
+		change(&h)
+		return h
+	}
+	type header = hypercall.NetHeader
+	sum := header{Flags: hypercall.NeedsCsum, CsumStart: 34, CsumOffset: 16}
+	for _, c := range []struct {
+		name     string
+		header   header
+		features netif.Features
+		want     header
+		err      bool
+	}{
+		{"nothing", header{}, netif.Features{}, header{}, false},
+		{"what means nothing is not passed on", header{Flags: 0xfe, HdrLen: 1, GSOSize: 2, CsumStart: 3, CsumOffset: 4, NumBuffers: 5}, allFeatures, header{}, false},
+		{"a checksum", with(func(h *header) { h.GSOType = 0; h.NumBuffers = 9 }), allFeatures, sum, false},
+		{"a checksum at the end", header{Flags: 1, CsumStart: length - 2}, allFeatures, header{Flags: 1, CsumStart: length - 2}, false},
+		{"a checksum beyond the end", header{Flags: 1, CsumStart: length - 1}, allFeatures, header{}, true},
+		{"an offset beyond the end", header{Flags: 1, CsumStart: 34, CsumOffset: length - 35}, allFeatures, header{}, true},
+		{"an overflow", header{Flags: 1, CsumStart: 65535, CsumOffset: 65535}, allFeatures, header{}, true},
+		{"the sum of the Ethernet header", header{Flags: 1, CsumStart: 13, CsumOffset: 16}, allFeatures, header{}, true},
+		{"a checksum that was not agreed", sum, netif.Features{RxChecksum: true}, header{}, true},
+		{"segments", good, allFeatures, good, false},
+		{"segments that were not agreed", good, netif.Features{TxChecksum: true}, header{}, true},
+		{"a frame longer than was agreed", good, netif.Features{TxChecksum: true, TxSegment: length - 1}, header{}, true},
+		{"segments without a checksum", with(func(h *header) { h.Flags = 0 }), allFeatures, header{}, true},
+		{"segments of UDP", with(func(h *header) { h.GSOType = 3 }), allFeatures, header{}, true},
+		{"segments of IPv6", with(func(h *header) { h.GSOType = hypercall.GSOTCP6 }), allFeatures, header{}, true},
+		{"segments with ECN", with(func(h *header) { h.GSOType |= 0x80 }), allFeatures, header{}, true},
+		{"segments of what has another checksum", with(func(h *header) { h.CsumOffset = 6 }), allFeatures, header{}, true},
+		{"segments of nothing", with(func(h *header) { h.GSOSize = 0 }), allFeatures, header{}, true},
+		{"segments of a few bytes", with(func(h *header) { h.GSOSize = 7 }), allFeatures, header{}, true},
+		{"headers that end in the TCP header", with(func(h *header) { h.HdrLen = 53 }), allFeatures, header{}, true},
+		{"headers longer than the frame", with(func(h *header) { h.HdrLen = length + 1 }), allFeatures, header{}, true},
+	} {
+		m, l := newRAM(), &link{}
+		d := New(l, c.features, 1500, m.slot, m)
+		b := formatHeader(&c.header)
+		copy(m.b, b[:])
+		m.offer(1, 0, 0, [2]uint64{ramBase, hypercall.NetHeaderSize + length})
+		_, err := d.Serve()
+		if errors.Is(err, ErrGuest) != c.err || !c.err && (err != nil || l.headers[0] != c.want) || c.err && len(l.sent) > 0 {
+			t.Errorf("%s: %v, %+v, want %+v", c.name, err, l.headers, c.want)
+		}
+	}
+}
+
+// TestNoAllocation: frames cost no garbage, either way.
+func TestNoAllocation(t *testing.T) {
+	m, l := newRAM(), &mute{give: 3}
+	d := New(l, allFeatures, 1500, m.slot, m)
+	for i := range uint16(128) {
+		m.q[0].Desc[i] = hypercall.Desc{Addr: ramBase + readOnly + hypercall.GVA(i)*2048, Len: 2048, Flags: hypercall.DescWrite}
+		m.q[0].Avail.Ring[i] = i
+		m.q[0].Avail.Ring[i+128] = i
+	}
+	m.q[1].Desc[0] = hypercall.Desc{Addr: ramBase, Len: 100}
+	serve := func() {
+		m.q[0].Avail.Index = d.rx.Next + 128
+		m.q[1].Avail.Index += 5
+		l.left = l.give
+		if _, err := d.Serve(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	serve()
+	if n := testing.AllocsPerRun(100, serve); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if d.Counters.RxFrames < 300 || d.Counters.TxFrames < 500 {
+		t.Errorf("%+v", d.Counters)
+	}
+}
+
+// mute is a network that gives frames of 100 bytes.
+type mute struct {
+	netif.Link
+	give, left int
+}
+
+func (l *mute) Send(frames []netif.Frame) (int, error) { return len(frames), nil }
+
+func (l *mute) Receive(frames []netif.Frame) (n int, err error) {
+	for ; n < len(frames) && l.left > 0; n++ {
+		frames[n].Len = 100
+		l.left--
+	}
+	return n, nil
+}
+
 // TestLinkFails: a cable that is cut loses frames and harms nobody.
 func TestLinkFails(t *testing.T) {
 	m, l := newRAM(), &link{sendErr: netif.ErrClosed, taken: 1}
-	d := New(l, 1500, m.slot, m)
+	d := New(l, allFeatures, 1500, m.slot, m)
 	send := func() {
 		for i := range uint16(3) {
 			m.offer(1, i, 0, [2]uint64{ramBase, 100})
@@ -315,7 +434,7 @@ func TestLinkFails(t *testing.T) {
 		t.Errorf("%d calls, %+v", l.calls, d.Counters)
 	}
 	m, l = newRAM(), &link{recvErr: netif.ErrClosed}
-	d = New(l, 1500, m.slot, m)
+	d = New(l, netif.Features{}, 1500, m.slot, m)
 	m.offer(0, 0, hypercall.DescWrite, [2]uint64{ramBase + readOnly, 2000})
 	if _, err := d.Serve(); err != nil || !errors.Is(d.Down(), netif.ErrClosed) {
 		t.Errorf("receive: %v, down: %v", err, d.Down())
@@ -344,12 +463,16 @@ func FuzzServe(f *testing.F) {
 		if big {
 			mtu = 65535
 		}
+		var features netif.Features
+		if big {
+			features = allFeatures
+		}
 		l := &link{}
 		for n := range 100 {
 			l.give = append(l.give, given{data: bytes.Repeat([]byte{0xff}, 14+n*n%mtu)})
 		}
 		given := len(l.give)
-		d := New(l, mtu, m.slot, m)
+		d := New(l, features, mtu, m.slot, m)
 		_, err := d.Serve()
 		if err != nil && !errors.Is(err, ErrGuest) && !errors.Is(err, errMemory) {
 			t.Fatal(err)
@@ -362,9 +485,12 @@ func FuzzServe(f *testing.F) {
 		if c := d.Counters; int(c.RxFrames) > given || c.TxFrames != uint64(len(l.sent)) {
 			t.Fatalf("%+v, %d sent", c, len(l.sent))
 		}
-		for _, b := range l.sent {
+		for i, b := range l.sent {
 			if len(b) > hypercall.MaxNetChain-hypercall.NetHeaderSize {
 				t.Fatalf("a frame of %d bytes", len(b))
+			}
+			if h := l.headers[i]; h.Flags != 0 && int(h.CsumStart)+int(h.CsumOffset)+2 > len(b) || int(h.HdrLen) > len(b) || h.Flags != 0 && !big {
+				t.Fatalf("header %+v of a frame of %d bytes", h, len(b))
 			}
 		}
 	})

@@ -6,35 +6,35 @@ import (
 	"ukvm.dev/hypercall"
 )
 
-// split divides pieces after n bytes. It may cut one in two; the results do not share a slice header that either needs.
-func split(pieces [][]byte, n int) (front, back [][]byte) {
-	for i, p := range pieces {
-		if n < len(p) {
-			front = append(pieces[:i:i], p[:n:n])
-			back = pieces[i:]
-			back[0] = p[n:]
-			return front, back
-		}
-		n -= len(p)
-		if n == 0 {
-			return pieces[: i+1 : i+1], pieces[i+1:]
-		}
+// cut finds the piece in which byte n is, removes what comes before that byte from the piece, and returns its position and
+// what it was before; len(pieces) and nil if there is none.
+func cut(pieces [][]byte, n int) (i int, whole []byte) {
+	for i < len(pieces) && n >= len(pieces[i]) {
+		n -= len(pieces[i])
+		i++
 	}
-	return pieces, nil
+	if i < len(pieces) {
+		whole = pieces[i]
+		pieces[i] = whole[n:]
+	}
+	return i, whole
 }
 
 // gather fills b from pieces.
 func gather(b []byte, pieces [][]byte) {
 	for _, p := range pieces {
-		b = b[copy(b, p):]
+		if b = b[copy(b, p):]; len(b) == 0 {
+			return
+		}
 	}
 }
 
-// scatter stores b in pieces.
-func scatter(b []byte, pieces [][]byte) {
+// scatter stores b in pieces and returns what found no room.
+func scatter(b []byte, pieces [][]byte) []byte {
 	for _, p := range pieces {
 		b = b[copy(p, b):]
 	}
+	return b
 }
 
 func parseHeader(b *[hypercall.NetHeaderSize]byte) hypercall.NetHeader {

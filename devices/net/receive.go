@@ -7,27 +7,36 @@ import (
 	"ukvm.dev/netif"
 )
 
-// buffer is one or more chains of the guest's that together hold the longest frame.
-type buffer struct {
-	first  int      // position of its first chain in heads
-	header [][]byte // where the header goes
+// room is a chain that the guest has made available to receive.
+type room struct {
+	head  uint16
+	size  uint64 // bytes
+	first int    // position of its first piece in Device.pieces
 }
 
-// room is a chain's capacity in bytes.
-type room struct {
-	head uint16
-	size uint64
+// buffer is one or more chains that together hold the longest frame.
+type buffer struct {
+	first int    // position of its first chain in Device.rooms
+	cut   int    // position of the piece in which the header ends
+	whole []byte // that piece before the header was cut off
 }
 
 // receive stores arrived frames in the buffers the guest has provided. A frame takes as many chains as it needs
 // (virtio 1.2 §5.1.6.4); its header says how many.
+//
+// Chains are looked at once: those that a short frame leaves are room for the next one. The guest does not run meanwhile,
+// so their memory stays where it is.
 func (d *Device) receive() (moved bool, err error) {
-	for d.down == nil {
-		n, err := d.rx.Waiting()
-		if err != nil {
-			return moved, fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
-		}
-		prepared, err := d.prepare(n)
+	if d.down != nil {
+		return false, nil
+	}
+	d.pieces, d.rooms = d.pieces[:0], d.rooms[:0]
+	n, err := d.rx.Waiting()
+	if err != nil {
+		return false, fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
+	}
+	for used := 0; d.down == nil; {
+		prepared, err := d.prepare(used, n)
 		if err != nil || prepared == 0 {
 			return moved, err
 		}
@@ -39,72 +48,89 @@ func (d *Device) receive() (moved bool, err error) {
 			return moved, nil
 		}
 		for i := range got {
-			d.deliver(&d.frames[i], &d.bufs[i])
+			used = d.deliver(&d.frames[i], &d.bufs[i])
 		}
 		d.rx.Publish()
 		moved = true
+		if got < prepared {
+			// Headers were cut off from the others' memory: look at it anew.
+			d.pieces = d.pieces[:d.rooms[used].first]
+			d.rooms = d.rooms[:used]
+		}
 	}
 	return moved, nil
 }
 
-// prepare fills d.frames with room for the longest frame each, from n waiting chains, and returns how many. If one
-// chain is not enough for such a frame, it prepares one only, since most frames will not need all its chains.
-func (d *Device) prepare(n int) (frames int, err error) {
-	d.pieces, d.rooms = d.pieces[:0], d.rooms[:0]
+// prepare fills d.frames with room for the longest frame each, and returns how many: from the chains behind the first used
+// ones of the n that there were. If one chain is not enough for such a frame, it prepares one only, since most frames
+// will not need all its chains.
+func (d *Device) prepare(used, n int) (frames int, err error) {
 	need := uint64(hypercall.NetHeaderSize + d.maxFrame)
-	have, start, first := uint64(0), 0, 0
-	for i := range n {
-		size, err := d.incoming(d.rx.Head(i))
-		if err != nil {
-			return 0, err
+	have, first := uint64(0), used
+	for i := used; i < n; i++ {
+		if i == len(d.rooms) {
+			if err := d.incoming(d.rx.Head(i - used)); err != nil {
+				return 0, err
+			}
 		}
-		if have += size; have < need {
+		if have += d.rooms[i].size; have < need {
 			continue
 		}
-		data := d.pieces[start:]
-		var blank [hypercall.NetHeaderSize]byte
-		header, data := split(data, len(blank))
-		d.frames[frames] = netif.Frame{Data: data}
-		d.bufs[frames] = buffer{first: first, header: header}
+		end := len(d.pieces)
+		if i+1 < len(d.rooms) {
+			end = d.rooms[i+1].first
+		}
+		d.bufs[frames], d.frames[frames] = d.buffer(first, end)
 		frames++
 		if frames == batch || i > first {
 			break
 		}
-		have, start, first = 0, len(d.pieces), i+1
+		have, first = 0, i+1
 	}
 	return frames, nil
 }
 
-// incoming appends a chain's memory to d.pieces and its size to d.rooms.
-func (d *Device) incoming(head uint16) (size uint64, err error) {
-	if d.buffers, err = d.rx.Chain(d.buffers[:0], head, true); err != nil {
-		return 0, fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
-	}
-	if size, err = chainSize(d.buffers); err != nil {
-		return 0, err
-	}
-	for _, b := range d.buffers {
-		if d.pieces, err = d.memory.Slices(d.pieces, b.Addr, uint64(b.Len), hypercall.ProtWrite); err != nil {
-			return 0, fmt.Errorf("receive buffer at %#x: %w", b.Addr, err)
-		}
-	}
-	d.rooms = append(d.rooms, room{head, size})
-	return size, nil
+// buffer makes one of the pieces of chain first and those up to end.
+func (d *Device) buffer(first, end int) (buffer, netif.Frame) {
+	start := d.rooms[first].first
+	i, whole := cut(d.pieces[start:end], hypercall.NetHeaderSize)
+	return buffer{first, start + i, whole}, netif.Frame{Data: d.pieces[start+i : end : end]}
 }
 
-// deliver writes a received frame's header and gives its chains to the guest.
-func (d *Device) deliver(f *netif.Frame, b *buffer) {
+// incoming appends a chain to d.rooms and its memory to d.pieces.
+func (d *Device) incoming(head uint16) (err error) {
+	if d.buffers, err = d.rx.Chain(d.buffers[:0], head, true); err != nil {
+		return fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
+	}
+	size, err := chainSize(d.buffers)
+	if err != nil {
+		return err
+	}
+	first := len(d.pieces)
+	for _, b := range d.buffers {
+		if d.pieces, err = d.memory.Slices(d.pieces, b.Addr, uint64(b.Len), hypercall.ProtWrite); err != nil {
+			return fmt.Errorf("receive buffer at %#x: %w", b.Addr, err)
+		}
+	}
+	d.rooms = append(d.rooms, room{head, size, first})
+	return nil
+}
+
+// deliver writes a received frame's header, gives its chains to the guest, and returns the position in d.rooms of the
+// next one.
+func (d *Device) deliver(f *netif.Frame, b *buffer) int {
 	left := uint64(f.Len + hypercall.NetHeaderSize)
-	chains := uint16(0)
-	for i := b.first; chains == 0 || left > 0; i++ {
+	i := b.first
+	for chains := 0; chains == 0 || left > 0; chains++ {
 		n := min(left, d.rooms[i].size)
 		d.rx.Done(d.rooms[i].head, uint32(n))
 		left -= n
-		chains++
+		i++
 	}
-	f.Header.NumBuffers = chains
+	f.Header.NumBuffers = uint16(i - b.first)
 	header := formatHeader(&f.Header)
-	scatter(header[:], b.header)
+	copy(b.whole, scatter(header[:], d.pieces[d.rooms[b.first].first:b.cut]))
 	d.Counters.RxFrames++
 	d.Counters.RxBytes += uint64(f.Len)
+	return i
 }

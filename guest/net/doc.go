@@ -12,6 +12,8 @@
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
+//	event                                     the other face: callbacks in place of sockets
+//	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
 //
 // # How it runs
@@ -24,7 +26,8 @@
 //	clock: alarm                     ─┘   lock             unlock  └─ Notify: posix wakes who waits
 //
 // leave is where everything due gets done: connections send what they owe, loopback delivers, cards are flushed, the
-// alarm is set. So a batch of segments is answered by one ACK, and a call that sends much rings one doorbell.
+// alarm is set. So a batch of segments is answered by one ACK, and a call that sends much rings one doorbell. Drivers and
+// the alarm end with turn, which is leave but for what package event adds: callbacks run before, without the lock.
 //
 // # Locks
 //
@@ -55,8 +58,9 @@
 //
 // # Tests
 //
-// Package tcp has scripts, packet by packet; this package's tests run whole stacks in simulation with virtual time
-// (nettest), against gVisor's netstack, and under net/http and crypto/tls.
+// tests/conformance has scripts, packet by packet, for TCP in the whole stack, package tcp for itself; this package's
+// tests run whole stacks in simulation with virtual time (nettest), against gVisor's netstack, and under net/http and
+// crypto/tls.
 //
 // Not here: IPv6, forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
 // /etc/resolv.conf).

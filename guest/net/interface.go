@@ -77,6 +77,7 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 		return nil, err
 	}
 	s.interfaces = append(s.interfaces, i)
+	s.boxes.Filter.Interfaces(s.linkNames())
 	return i, nil
 }
 
@@ -89,7 +90,7 @@ func (i *Interface) Receive(batch []*packet.Packet) {
 		p.Link = i.link.Index
 		i.NIC.Input(p)
 	}
-	s.leave()
+	s.turn()
 }
 
 // Room is called by the driver when its ring, after Transmit has returned false, has room again.
@@ -97,7 +98,7 @@ func (i *Interface) Room() {
 	s := i.stack
 	s.enter()
 	i.NIC.Room()
-	s.leave()
+	s.turn()
 }
 
 // Ready is closed as soon as the interface has been given an address: at once by a static configuration, later by DHCP.

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/tcp"
 )
 
@@ -15,6 +16,8 @@ type Limits struct {
 	UDPMemory  int // all datagram queues together, in bytes
 	UDPDefault int // one queue, in bytes of memory
 	UDPMax     int // what SO_RCVBUF can ask for
+
+	Connections int // that rules of the packet filter can know of
 }
 
 // Shares of memory, as divisors, and bounds. With 16 MiB: 4096 sockets, 4 MiB of TCP buffers, windows up to 1 MiB. With
@@ -31,6 +34,10 @@ const (
 	udpShare      = 16
 	udpDefault    = 208 << 10 // as Linux's rmem_default
 	udpMax        = 4 << 20
+
+	trackShare = 64
+	trackMin   = 256
+	trackMax   = 256 << 10
 )
 
 // limitsFor returns the limits for so many bytes of memory.
@@ -56,5 +63,7 @@ func limitsFor(memory int64) Limits {
 		UDPMemory:  m / udpShare,
 		UDPDefault: min(udpDefault, m/udpShare),
 		UDPMax:     min(udpMax, m/udpShare),
+
+		Connections: min(max(m/trackShare/conntrack.EntrySize, trackMin), trackMax),
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"sync"
 
+	"ukvm.dev/guest/net/conntrack"
+	"ukvm.dev/guest/net/event"
+	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/loopback"
@@ -24,6 +27,8 @@ type Config struct {
 	// Resolvers is told, without the stack's lock, which DNS servers and search list interfaces have been configured
 	// with, whenever that changes.
 	Resolvers func(servers []netip.Addr, search string)
+	// Log is told, without the stack's lock, what rules of the packet filter log, a line at a time. nil: nobody.
+	Log func(text string)
 }
 
 // Boxes are the boxes all interfaces share. Their function values are what joins them; see wire.
@@ -33,6 +38,9 @@ type Boxes struct {
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box
+
+	Filter    filter.Box // see SetFilter
+	Conntrack conntrack.Box
 }
 
 // Stack is a network stack. It is safe for concurrent use and owns no goroutine: packets are processed by whoever brings
@@ -50,6 +58,7 @@ type Stack struct {
 	boxes      Boxes
 	lo         ip4.Link
 	interfaces []*Interface
+	events     *event.Loop
 	sockets    int
 	after      []func() // to be called when mu has been given back
 }
@@ -64,6 +73,7 @@ func New(c Config) *Stack {
 	}
 	s := &Stack{config: c, limits: limitsFor(c.Memory)}
 	s.wire()
+	s.events = event.New(s.eventHost())
 	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
 	s.mustAdd(s.boxes.IP4.AddLink(&s.lo))
 	s.mustAdd(s.boxes.IP4.AddAddr(&s.lo, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)))
@@ -91,18 +101,15 @@ func (s *Stack) enter() {
 // leave completes what was begun since enter, and gives the lock back: connections send what they have to, loopback
 // delivers, cards are told of their new packets, and the alarm is set.
 func (s *Stack) leave() {
-	for more := true; more; {
-		s.boxes.TCP.Flush()
-		more = s.boxes.Loopback.Deliver()
-		for _, i := range s.interfaces {
-			i.NIC.Retry()
-		}
-		more = more || s.boxes.TCP.Dirty()
-	}
+	s.complete()
 	for _, i := range s.interfaces {
 		i.NIC.Sync()
 	}
-	if next, ok := s.wheel.Next(); ok && (s.armed == 0 || next < s.armed) {
+	next, ok := s.wheel.Next()
+	if s.events.Pending() {
+		next, ok = s.now, true // callbacks never run within a call
+	}
+	if ok && (s.armed == 0 || next < s.armed) {
 		s.armed = next
 		s.config.Clock.SetAlarm(next, s.alarm)
 	}
@@ -114,12 +121,43 @@ func (s *Stack) leave() {
 	}
 }
 
+// complete sends and delivers until there is nothing more to.
+func (s *Stack) complete() {
+	for more := true; more; {
+		s.boxes.TCP.Flush()
+		more = s.boxes.Loopback.Deliver()
+		for _, i := range s.interfaces {
+			i.NIC.Retry()
+		}
+		more = more || s.boxes.TCP.Dirty()
+	}
+}
+
+// turnRounds bounds how often in a row callbacks may cause callbacks, over loopback, before it is others' turn.
+const turnRounds = 16
+
+// turn is leave for who brings work from outside, a driver or the clock: the event loop's callbacks run first, so that
+// their answers go out together, and with the ACKs.
+func (s *Stack) turn() {
+	if s.events.InUse() {
+		for range turnRounds {
+			s.boxes.TCP.Tell()
+			if !s.events.Pending() {
+				break
+			}
+			s.events.Run()
+			s.complete()
+		}
+	}
+	s.leave()
+}
+
 // alarm runs the timers that are due. An alarm that was replaced may still come; it finds nothing due.
 func (s *Stack) alarm() {
 	s.enter()
 	s.armed = 0
 	s.wheel.Advance(s.now)
-	s.leave()
+	s.turn()
 }
 
 // Do calls f with the lock held and the boxes at hand, between packets: to look at them, or to wire them differently. f

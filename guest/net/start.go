@@ -9,6 +9,8 @@ import (
 
 	"ukvm.dev/guest/driver/netdev"
 	"ukvm.dev/guest/kernel"
+	"ukvm.dev/guest/net/nic"
+	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/guest/posix"
 	"ukvm.dev/hypercall"
 )
@@ -26,6 +28,12 @@ var system lazyStack
 type lazyStack struct {
 	once  sync.Once
 	stack *Stack
+}
+
+// System returns the guest's stack, the one that sockets use, and starts it if need be. It is not for hosts.
+func System() *Stack {
+	system.once.Do(system.start)
+	return system.stack
 }
 
 // Socket is posix.Family.
@@ -73,12 +81,13 @@ func (l *lazyStack) start() {
 
 // attach makes an interface of a network device and configures it as the monitor says.
 func (s *Stack) attach(index int, name string, c *hypercall.NetConfig) error {
-	d, err := netdev.Open(index, int(c.MTU), s.Pool())
+	d, err := netdev.Open(index, longestFrame(c), s.Pool())
 	if err != nil {
 		return err
 	}
 	i, err := s.AddCard(Card{
 		Name: name, MAC: c.MAC, MTU: int(c.MTU),
+		Features: features(c),
 		Transmit: d.Transmit,
 		Flush:    func() {},
 	})
@@ -94,4 +103,26 @@ func (s *Stack) attach(index int, name string, c *hypercall.NetConfig) error {
 		return nil // a card without an address
 	}
 	return i.Configure(*c)
+}
+
+// longestFrame is the longest frame that a card may receive, in bytes, with a VLAN tag.
+func longestFrame(c *hypercall.NetConfig) int {
+	n := wire.EthernetSize + vlanTag + int(c.MTU)
+	if c.Flags&hypercall.NetRxTCP4 != 0 {
+		n = max(n, int(c.RxSegment))
+	}
+	return n
+}
+
+const vlanTag = 4
+
+// features is what a card does by itself, as the monitor has agreed with the host's network. What it leaves to us on the
+// way up needs no switch: packets say of themselves whether their checksum is to be verified, and how long they are.
+func features(c *hypercall.NetConfig) (f nic.Features) {
+	f.TxChecksum = c.Flags&hypercall.NetTxChecksum != 0
+	const headers = wire.EthernetSize + wire.IPv4Size + wire.TCPMax
+	if f.TxChecksum && c.Flags&hypercall.NetTxTCP4 != 0 {
+		f.TSO4 = max(0, int(min(c.TxSegment, wire.EthernetSize+wire.IPv4Max))-headers)
+	}
+	return f
 }

@@ -16,6 +16,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"ip4.packets_rx", ip.PacketsRx}, {"ip4.packets_tx", ip.PacketsTx}, {"ip4.packets_dropped", ip.PacketsDropped},
 		{"ip4.prerouting_dropped", ip.PreroutingDropped}, {"ip4.postrouting_dropped", ip.PostroutingDropped},
 		{"ip4.input_dropped", ip.InputDropped}, {"ip4.output_dropped", ip.OutputDropped},
+		{"ip4.forward_dropped", ip.ForwardDropped},
 		{"ip4.fragments_rx", ip.FragmentsRx}, {"ip4.fragments_tx", ip.FragmentsTx},
 		{"ip4.reassembled", ip.Reassembled}, {"ip4.reassembly_failed", ip.ReassemblyFailed},
 
@@ -29,6 +30,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
 		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
 		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
+		{"tcp.cookies_tx", tcp.CookiesTx}, {"tcp.cookies_rx", tcp.CookiesRx}, {"tcp.cookies_bad", tcp.CookiesBad},
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
 		{"tcp.spurious_recoveries", tcp.SpuriousRecoveries}, {"tcp.tail_probes", tcp.TailProbes},
 		{"tcp.sack_reneged", tcp.SACKReneged}, {"tcp.duplicates_tx", tcp.DuplicatesTx},
@@ -41,6 +43,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	} {
 		f(c.name, c.value)
 	}
+	s.filterStats(f)
 }
 
 type counter struct {

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 )
@@ -66,6 +67,16 @@ func (s *Stack) wire() {
 	b.TCP.Busy = s.busy
 	b.TCP.Now, b.TCP.Random, b.TCP.Wheel, b.TCP.Pool = now, random, &s.wheel, &s.pool
 	b.TCP.Limits = s.limits.TCP
+
+	b.Filter.Loopback = ip4.Loopback
+	b.Filter.Track, b.Filter.Confirm = b.Conntrack.Track, b.Conntrack.Confirm
+	b.Filter.Reject = s.reject
+	b.Filter.Log = s.logFiltered
+	b.Filter.Configuring = s.configuring
+	b.Filter.Now = now
+
+	b.Conntrack.Now, b.Conntrack.Random = now, random
+	b.Conntrack.Max = s.limits.Connections
 }
 
 // wireInterface joins the boxes of an interface, and them to the shared ones. The driver has set NIC.Transmit and

@@ -11,6 +11,7 @@ import (
 
 	"ukvm.dev/monitor"
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/pcap"
 	"ukvm.dev/netif/tap"
 	"ukvm.dev/netif/user"
 )
@@ -90,6 +91,9 @@ func parseNets(nets []string) (networks []Network, err error) {
 			if err != nil {
 				return nil, err
 			}
+			if slices.ContainsFunc(networks, func(n Network) bool { return n.TAP != nil && n.TAP.Name == c.Name && n.TAP.NetNS == c.NetNS }) {
+				return nil, fmt.Errorf("--net tap=%s is given twice: each card needs a device of its own", c.Name)
+			}
 			networks = append(networks, Network{TAP: &c})
 		default:
 			return nil, fmt.Errorf("--net %s is unknown: write user, tap=NAME or none", s)
@@ -164,11 +168,19 @@ func (w *NetWords) addDNS(networks []Network) error {
 type Links struct {
 	NICs      []monitor.NIC
 	Published []user.Publish // with the ports that were free where 0 was asked for
+
+	capture *pcap.Capture // nil: none
 }
 
-// Open opens the networks in order. On error nothing is left open.
-func Open(networks []Network) (*Links, error) {
+// Open opens the networks in order, and a capture of them if there is to be one. On error nothing is left open.
+func Open(networks []Network, capture *Capture) (*Links, error) {
 	l := &Links{}
+	if capture != nil {
+		var err error
+		if l.capture, err = capture.open(); err != nil {
+			return nil, err
+		}
+	}
 	for _, n := range networks {
 		if err := l.open(n); err != nil {
 			l.Close()
@@ -197,7 +209,11 @@ func (l *Links) open(n Network) error {
 }
 
 func (l *Links) add(link netif.Link, c netif.Config) {
-	l.NICs = append(l.NICs, monitor.NIC{Name: fmt.Sprintf("eth%d", len(l.NICs)), Link: link, Config: c})
+	name := fmt.Sprintf("eth%d", len(l.NICs))
+	if l.capture != nil {
+		link = l.capture.Link(link, name, c)
+	}
+	l.NICs = append(l.NICs, monitor.NIC{Name: name, Link: link, Config: c})
 }
 
 // Close closes the links, after the guest has ended.
@@ -205,6 +221,9 @@ func (l *Links) Close() error {
 	var errs []error
 	for _, n := range l.NICs {
 		errs = append(errs, n.Link.Close())
+	}
+	if l.capture != nil {
+		errs = append(errs, l.capture.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -89,6 +89,7 @@ func TestNetWordsErrors(t *testing.T) {
 		{NetWords{Nets: []string{"user,subnet=10.0.0.0"}}, "not of the form"},
 		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
 		{NetWords{Nets: []string{"tap="}}, "name is missing"},
+		{NetWords{Nets: []string{"tap=a,netns=x", "tap=a", "tap=a,netns=x,mtu=1400"}}, "--net tap=a is given twice"},
 		{NetWords{Nets: []string{"none"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, HostLoopback: true}, "add --net user"},
@@ -113,11 +114,11 @@ func TestOpen(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).AddrPort().Port()
 	loopback := netip.MustParseAddr("127.0.0.1")
 
-	_, err = Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Host: port, Guest: 80}}}}})
+	_, err = Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Host: port, Guest: 80}}}}}, nil)
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("error for a port in use is %v", err)
 	}
-	l, err := Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Guest: 80}}}}})
+	l, err := Open([]Network{{User: &user.Config{Publish: []user.Publish{{Addr: loopback, Guest: 80}}}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
+	"os/signal"
 	"testing"
 	"time"
 
@@ -53,7 +55,17 @@ func send(t *testing.T, s unix.Signal) {
 	}
 }
 
+// heedHangup has SIGHUP arrive here also if the tests run under nohup(1).
+func heedHangup(t *testing.T) {
+	if signal.Ignored(unix.SIGHUP) {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, unix.SIGHUP)
+		t.Cleanup(func() { signal.Ignore(unix.SIGHUP) })
+	}
+}
+
 func TestSignalsWithoutGuest(t *testing.T) {
+	heedHangup(t)
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
 		s, ctx := CatchSignals(context.Background())
 		send(t, sig)
@@ -65,6 +77,7 @@ func TestSignalsWithoutGuest(t *testing.T) {
 }
 
 func TestSignalsForGuest(t *testing.T) {
+	heedHangup(t)
 	s, ctx := CatchSignals(context.Background())
 	defer s.Close()
 	g := make(fakeGuest, 1)

@@ -5,6 +5,7 @@
 package pair
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,9 +15,13 @@ import (
 
 // Config describes both directions of a pair. The zero value is a perfect link with the MTU of Ethernet.
 type Config struct {
-	MTU   int    // largest IP packet in bytes; 0: 1500. Longer frames are dropped, but for those with a GSO type.
+	MTU   int    // largest IP packet in bytes; 0: 1500. Longer frames are dropped, but for those with a GSO type
 	Queue int    // frames on the way in each direction; 0: 256. What comes on top is dropped.
 	Seed  uint64 // for both generators
+
+	// Offload lets each end leave checksums and segmentation to the other. The pair does no work for either: what has not
+	// been agreed with the receiving end is dropped there. Not with Faults.Corrupt, which nobody would notice.
+	Offload bool
 
 	AtoB, BtoA Faults
 
@@ -53,6 +58,9 @@ func New(c Config) (a, b *Link, err error) {
 	if c.MTU < 0 || c.Queue < 0 {
 		return nil, nil, fmt.Errorf("make pair: mtu %d and queue %d must be positive", c.MTU, c.Queue)
 	}
+	if c.Offload && (c.AtoB.Corrupt > 0 || c.BtoA.Corrupt > 0) {
+		return nil, nil, errors.New("make pair: corruption needs checksums")
+	}
 	ab, err := newWire(c, c.AtoB, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make pair: %w", err)
@@ -62,8 +70,8 @@ func New(c Config) (a, b *Link, err error) {
 		ab.close()
 		return nil, nil, fmt.Errorf("make pair: %w", err)
 	}
-	a = &Link{out: ab, in: ba, fd: ba.event.FD(), hook: c.Hook}
-	b = &Link{out: ba, in: ab, fd: ab.event.FD(), hook: c.Hook}
+	a = &Link{out: ab, in: ba, fd: ba.event.FD(), hook: c.Hook, offload: c.Offload}
+	b = &Link{out: ba, in: ab, fd: ab.event.FD(), hook: c.Hook, offload: c.Offload}
 	return a, b, nil
 }
 
@@ -72,15 +80,38 @@ type Link struct {
 	out, in *wire
 	fd      int
 	hook    func(*Link, *Packet) bool
+	offload bool
 
 	mu     sync.RWMutex // held for reading by the calls under way
 	closed bool
 }
 
 var (
-	_ netif.Link    = (*Link)(nil)
-	_ netif.Counter = (*Link)(nil)
+	_ netif.Link      = (*Link)(nil)
+	_ netif.Offloader = (*Link)(nil)
+	_ netif.Counter   = (*Link)(nil)
 )
+
+// Features are all there are, if Config.Offload says so.
+func (l *Link) Features() netif.Features {
+	if !l.offload {
+		return netif.Features{}
+	}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: maxGSOFrame, RxSegment: maxGSOFrame}
+}
+
+// SetFeatures applies to frames that are sent, and to those that are received, from now on.
+func (l *Link) SetFeatures(f netif.Features) error {
+	if !f.Within(l.Features()) || f.TxSegment < 0 || f.RxSegment < 0 {
+		return fmt.Errorf("set features of pair: %+v is more than %+v", f, l.Features())
+	}
+	if f.RxSegment > 0 && !f.RxChecksum || f.TxSegment > 0 && !f.TxChecksum {
+		return errors.New("set features of pair: segmentation needs checksums")
+	}
+	l.out.setSender(f)
+	l.in.setReceiver(f)
+	return nil
+}
 
 // Send copies frames onto the wire.
 func (l *Link) Send(frames []netif.Frame) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -202,12 +203,56 @@ func TestBounds(t *testing.T) {
 	if c := a.Counters(); c.TxDropped != 2 || c.TxFrames != 3 || c.TxBytes != 180 {
 		t.Errorf("sender's counters: %+v", c)
 	}
-	segments := long
-	segments.Header = hypercall.NetHeader{GSOType: hypercall.GSOTCP4, GSOSize: 500}
-	a.Send([]netif.Frame{segments})
-	frame := []netif.Frame{{Data: [][]byte{make([]byte, 600)}}}
-	if n, err := b.Receive(frame); n != 1 || err != nil || frame[0].Header != segments.Header {
-		t.Errorf("Receive of a segmented frame = %d, %v, %+v", n, err, frame[0].Header)
+}
+
+// TestFeatures: a frame may leave to the other end what both have agreed to.
+func TestFeatures(t *testing.T) {
+	all := netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: 65549, RxSegment: 65549}
+	a, b := newPair(t, pair.Config{MTU: 576})
+	if f := a.Features(); f != (netif.Features{}) || a.SetFeatures(netif.Features{TxChecksum: true}) == nil {
+		t.Errorf("without Offload: %+v", f)
+	}
+	if _, _, err := pair.New(pair.Config{Offload: true, BtoA: pair.Faults{Corrupt: 0.1}}); err == nil {
+		t.Error("corruption without checksums was accepted")
+	}
+	sum := hypercall.NetHeader{Flags: hypercall.NeedsCsum}
+	segments := hypercall.NetHeader{Flags: hypercall.NeedsCsum, GSOType: hypercall.GSOTCP4, GSOSize: 500}
+	for _, c := range []struct {
+		name   string
+		tx, rx netif.Features // beside Offload
+		header hypercall.NetHeader
+		size   int
+		passes bool
+	}{
+		{"plain", netif.Features{}, netif.Features{}, hypercall.NetHeader{}, 500, true},
+		{"a checksum", all, all, sum, 500, true},
+		{"a checksum the sender did not agree to", netif.Features{RxChecksum: true}, all, sum, 500, false},
+		{"a checksum the receiver did not agree to", all, netif.Features{TxChecksum: true}, sum, 500, false},
+		{"a long frame that is not cut", all, all, sum, 591, false},
+		{"segments", all, all, segments, 60000, true},
+		{"segments without a checksum", all, all, hypercall.NetHeader{GSOType: hypercall.GSOTCP4, GSOSize: 500}, 60000, false},
+		{"segments the sender did not agree to", netif.Features{TxChecksum: true}, all, segments, 60000, false},
+		{"segments longer than agreed", netif.Features{TxChecksum: true, TxSegment: 59999}, all, segments, 60000, false},
+		{"segments the receiver did not agree to", all, netif.Features{RxChecksum: true}, segments, 60000, false},
+	} {
+		a, b = newPair(t, pair.Config{MTU: 576, Offload: true})
+		if err := errors.Join(a.SetFeatures(c.tx), b.SetFeatures(c.rx)); err != nil {
+			t.Fatal(err)
+		}
+		a.Send([]netif.Frame{{Header: c.header, Data: [][]byte{make([]byte, c.size)}, Len: c.size}})
+		frame := []netif.Frame{{Data: [][]byte{make([]byte, 65549)}}}
+		n, err := b.Receive(frame)
+		if (n == 1) != c.passes || err != nil || n == 1 && (frame[0].Header != c.header || frame[0].Len != c.size) {
+			t.Errorf("%s: Receive = %d, %v, %+v", c.name, n, err, frame[0].Header)
+		}
+		if dropped := a.Counters().TxDropped + b.Counters().RxDropped; (dropped == 1) == c.passes {
+			t.Errorf("%s: %d frames dropped", c.name, dropped)
+		}
+	}
+	for _, f := range []netif.Features{{RxSegment: 1}, {TxSegment: 1}, {TxChecksum: true, TxSegment: 65550}, {TxChecksum: true, TxSegment: -1}} {
+		if err := a.SetFeatures(f); err == nil {
+			t.Errorf("%+v was accepted", f)
+		}
 	}
 }
 
@@ -231,13 +276,22 @@ func TestHook(t *testing.T) {
 
 // TestTransfer sends 20 MiB each way through two TCP stacks while the link loses and reorders.
 func TestTransfer(t *testing.T) {
+	t.Run("Plain", func(t *testing.T) { transfer(t, false) })
+	t.Run("Offload", func(t *testing.T) { transfer(t, true) })
+}
+
+func transfer(t *testing.T, offload bool) {
 	netiftest.Leaks(t)
 	faults := pair.Faults{Loss: 0.005, Reorder: 0.005}
-	linkA, linkB := newPair(t, pair.Config{Seed: 1, AtoB: faults, BtoA: faults})
+	linkA, linkB := newPair(t, pair.Config{Seed: 1, Offload: offload, AtoB: faults, BtoA: faults})
+	features := linkA.Features()
+	if err := errors.Join(linkA.SetFeatures(features), linkB.SetFeatures(features)); err != nil {
+		t.Fatal(err)
+	}
 	config := netif.Config{MAC: [6]byte{2, 0, 0, 0, 0, 1}, MTU: 1500, Addr: netip.MustParsePrefix("192.0.2.1/24")}
-	a := netiftest.NewGuest(t, linkA, config, netiftest.GuestOptions{})
+	a := netiftest.NewGuest(t, linkA, config, netiftest.GuestOptions{Features: features})
 	config.MAC[5], config.Addr = 2, netip.MustParsePrefix("192.0.2.2/24")
-	b := netiftest.NewGuest(t, linkB, config, netiftest.GuestOptions{})
+	b := netiftest.NewGuest(t, linkB, config, netiftest.GuestOptions{Features: features})
 
 	const size = transferSize
 	listener := b.Listen(t, 80)
@@ -275,8 +329,12 @@ func TestTransfer(t *testing.T) {
 	wg.Go(func() { receive(client, 2) })
 	wg.Go(func() { receive(server, 1) })
 	wg.Wait()
-	if c := linkA.Counters(); c.TxDropped == 0 {
+	c := linkA.Counters()
+	if c.TxDropped == 0 {
 		t.Error("nothing was lost on the way")
+	}
+	if size := c.TxBytes / c.TxFrames; (size > 1514) != offload && transferSize > 1<<20 {
+		t.Errorf("frames have %d bytes on average", size)
 	}
 }
 

@@ -48,6 +48,8 @@ type wire struct {
 	free   [][]byte // buffers to use again
 	closed bool     // the receiving end is
 
+	sender, receiver netif.Features // what the ends have agreed to
+
 	sent, sentBytes, sendDropped            uint64
 	received, receivedBytes, receiveDropped uint64
 }
@@ -85,15 +87,36 @@ func (w *wire) drawLocked() chances {
 	}
 }
 
+func (w *wire) setSender(f netif.Features) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sender = f
+}
+
+func (w *wire) setReceiver(f netif.Features) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.receiver = f
+}
+
+// maySendLocked reports whether a frame of n bytes is as was agreed with its sender.
+func (w *wire) maySendLocked(h *hypercall.NetHeader, n int) bool {
+	if h.GSOType == hypercall.GSONone {
+		return n <= netif.EthernetSize+w.mtu && (h.Flags&hypercall.NeedsCsum == 0 || w.sender.TxChecksum)
+	}
+	return h.GSOType == hypercall.GSOTCP4 && h.Flags&hypercall.NeedsCsum != 0 && n <= w.sender.TxSegment
+}
+
+// mayReceiveLocked reports whether a frame of n bytes that may be sent is as was agreed with its receiver.
+func (w *wire) mayReceiveLocked(h *hypercall.NetHeader, n int) bool {
+	return (h.Flags&hypercall.NeedsCsum == 0 || w.receiver.RxChecksum) && (h.GSOType == hypercall.GSONone || n <= w.receiver.RxSegment)
+}
+
 func (w *wire) send(from *Link, f *netif.Frame) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.drawLocked()
-	room := netif.EthernetSize + w.mtu
-	if f.Header.GSOType != hypercall.GSONone {
-		room = maxGSOFrame
-	}
-	if w.closed || f.Len < netif.EthernetSize || f.Len > room || f.Room() < f.Len || w.queuedLocked() >= w.limit {
+	if w.closed || f.Len < netif.EthernetSize || f.Room() < f.Len || !w.maySendLocked(&f.Header, f.Len) || w.queuedLocked() >= w.limit {
 		w.sendDropped++
 		return
 	}
@@ -211,7 +234,7 @@ func (w *wire) receive(frames []netif.Frame) int {
 		taken++
 		f := &frames[n]
 		out := f.Writer()
-		if out.Write(p.Data) < len(p.Data) {
+		if !w.mayReceiveLocked(&p.Header, len(p.Data)) || out.Write(p.Data) < len(p.Data) {
 			w.receiveDropped++
 		} else {
 			f.Header, f.Len = p.Header, len(p.Data)

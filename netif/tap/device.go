@@ -39,10 +39,25 @@ func (c *Config) open() (d device, err error) {
 	if err := unix.IoctlSetPointerInt(d.fd, unix.TUNSETVNETHDRSZ, hypercall.NetHeaderSize); err != nil {
 		return d, fmt.Errorf("set header size of %s: %w", d.name, err)
 	}
-	if err := unix.IoctlSetInt(d.fd, unix.TUNSETOFFLOAD, 0); err != nil {
-		return d, fmt.Errorf("switch off offloads of %s: %w", d.name, err)
+	if err := d.setOffloads(false, false); err != nil { // whoever had it before may have left some on
+		return d, err
 	}
 	return d, d.configure(c)
+}
+
+// setOffloads says what the reader of the device does itself: complete checksums, take frames longer than the MTU.
+func (d *device) setOffloads(checksum, segment bool) error {
+	flags := 0
+	if checksum {
+		flags |= unix.TUN_F_CSUM
+	}
+	if segment {
+		flags |= unix.TUN_F_TSO4
+	}
+	if err := unix.IoctlSetInt(d.fd, unix.TUNSETOFFLOAD, flags); err != nil {
+		return fmt.Errorf("set offloads of %s: %w", d.name, err)
+	}
+	return nil
 }
 
 // attach gives fd the device: a new one, or else that which has the name.

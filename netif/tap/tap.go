@@ -1,6 +1,10 @@
 // Package tap is a netif.Link over a TAP device of the Linux kernel (Documentation/networking/tuntap.rst), in a network
 // namespace of choice. Frames go between the guest's memory and the kernel without a copy here, one system call each,
-// and carry a virtio header of 12 bytes; offloads are off.
+// and carry a virtio header of 12 bytes.
+//
+// With offloads a frame is up to 64 KiB of a TCP stream, and no checksum is computed for what stays on this host: the
+// kernel cuts frames, or completes sums, when they leave through a card that cannot. Programs that capture on the device
+// see both as they are, long and incomplete.
 package tap
 
 import (
@@ -24,8 +28,9 @@ type Link struct {
 	dev    device
 	config netif.Config
 
-	mu     sync.RWMutex // held for reading by the calls under way
-	closed bool
+	mu       sync.RWMutex // held for reading by the calls under way
+	closed   bool
+	features netif.Features
 
 	tx, rx direction
 }
@@ -40,8 +45,9 @@ type direction struct {
 }
 
 var (
-	_ netif.Link    = (*Link)(nil)
-	_ netif.Counter = (*Link)(nil)
+	_ netif.Link      = (*Link)(nil)
+	_ netif.Offloader = (*Link)(nil)
+	_ netif.Counter   = (*Link)(nil)
 )
 
 // New opens the device that c describes.
@@ -95,6 +101,38 @@ func (l *Link) HostAddr() netip.Prefix {
 	return netip.PrefixFrom(l.config.Router, l.config.Addr.Bits())
 }
 
+// longestSegment is the longest frame with a GSO type in bytes: the kernel's packets end at 64 KiB.
+const longestSegment = netif.EthernetSize + 65535
+
+// Features are checksums and TCP segmentation, both ways.
+func (l *Link) Features() netif.Features {
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment}
+}
+
+// SetFeatures tells the kernel what it may leave to the guest. What the guest leaves to the kernel is in its frames'
+// headers.
+func (l *Link) SetFeatures(f netif.Features) error {
+	if !f.Within(l.Features()) || f.TxSegment < 0 || f.RxSegment < 0 {
+		return fmt.Errorf("set features of tap %s: %+v is more than %+v", l.dev.name, f, l.Features())
+	}
+	if f.RxSegment > 0 && !f.RxChecksum || f.TxSegment > 0 && !f.TxChecksum {
+		return fmt.Errorf("set features of tap %s: segmentation needs checksums", l.dev.name)
+	}
+	if f.RxSegment > 0 && f.RxSegment < longestSegment {
+		return fmt.Errorf("set features of tap %s: the kernel's frames have up to %d bytes", l.dev.name, longestSegment)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return netif.ErrClosed
+	}
+	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0); err != nil {
+		return err
+	}
+	l.features = f
+	return nil
+}
+
 // FD is that of the TAP device itself: readable while frames wait.
 func (l *Link) FD() int { return l.dev.fd }
 
@@ -119,7 +157,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 	}
 	for i := range frames {
 		f := &frames[i]
-		if f.Len < netif.EthernetSize || f.Len > l.longest(f) || f.Len > f.Room() {
+		if f.Len < netif.EthernetSize || f.Len > l.longest(f) || f.Len > f.Room() || !l.agreed(&f.Header) {
 			l.tx.dropped.Add(1)
 			continue
 		}
@@ -142,9 +180,15 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 // longest is the length in bytes that f may have.
 func (l *Link) longest(f *netif.Frame) int {
 	if f.Header.GSOType != hypercall.GSONone {
-		return netif.EthernetSize + 65535
+		return l.features.TxSegment
 	}
 	return netif.EthernetSize + l.dev.mtu
+}
+
+// agreed reports whether h asks for no more than what SetFeatures has switched on.
+func (l *Link) agreed(h *hypercall.NetHeader) bool {
+	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
+		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
 }
 
 // gather lists the header and the first f.Len bytes of f.
@@ -190,6 +234,9 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 			continue
 		}
 		decodeHeader(&l.rx.header, &f.Header)
+		if !l.features.RxChecksum {
+			f.Header.Flags = 0 // the kernel says DataValid also to those who did not ask
+		}
 		f.Len = size
 		l.rx.frames.Add(1)
 		l.rx.bytes.Add(uint64(size))
@@ -238,8 +285,7 @@ func encodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
 func decodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
 	le := binary.LittleEndian
 	*h = hypercall.NetHeader{
-		// The kernel says DataValid also to those who did not ask.
-		Flags: b[0] &^ hypercall.DataValid, GSOType: b[1],
+		Flags: b[0], GSOType: b[1],
 		HdrLen: le.Uint16(b[2:]), GSOSize: le.Uint16(b[4:]),
 		CsumStart: le.Uint16(b[6:]), CsumOffset: le.Uint16(b[8:]),
 	}

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 
+	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/netiftest"
 	"ukvm.dev/netif/tap"
@@ -130,6 +131,61 @@ func TestTCP(t *testing.T) {
 		transfer(t, ns, l, guest)
 		guest.Stop()
 		l.Close()
+	}
+}
+
+// TestFeatures leaves checksums and segmentation to the other side, as far as that was agreed.
+func TestFeatures(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	l := open(t, config(ns))
+	all := l.Features()
+	for name, f := range map[string]netif.Features{
+		"more than there is":             {TxChecksum: true, TxSegment: all.TxSegment + 1},
+		"segments without checksums":     {RxSegment: all.RxSegment},
+		"sending them without checksums": {TxSegment: all.TxSegment},
+		"less than negative":             {TxChecksum: true, TxSegment: -1},
+		"frames shorter than they come":  {RxChecksum: true, RxSegment: all.RxSegment - 1},
+	} {
+		if err := l.SetFeatures(f); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	frame := arpRequest(l.Config())
+	for _, h := range []hypercall.NetHeader{{Flags: hypercall.NeedsCsum}, {GSOType: hypercall.GSOTCP4}, {GSOType: hypercall.GSOTCP6}} {
+		before := l.Counters().TxDropped
+		l.Send([]netif.Frame{{Header: h, Data: [][]byte{frame}, Len: len(frame)}})
+		if l.Counters().TxDropped != before+1 {
+			t.Errorf("a frame with %+v was sent although that is off", h)
+		}
+	}
+	for _, c := range []struct {
+		features netif.Features
+		tx, rx   bool // are there long frames?
+	}{
+		{netif.Features{TxChecksum: true, TxSegment: all.TxSegment}, true, false},
+		{netif.Features{RxChecksum: true, RxSegment: all.RxSegment}, false, true},
+		{netif.Features{TxChecksum: true, RxChecksum: true}, false, false},
+		{all, true, true},
+		{netif.Features{}, false, false},
+	} {
+		if err := l.SetFeatures(c.features); err != nil {
+			t.Fatal(err)
+		}
+		guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{Features: c.features})
+		before := l.Counters()
+		transfer(t, ns, l, guest)
+		guest.Stop()
+		after := l.Counters()
+		// 4 MiB and acknowledgements are at least 2800 frames of the MTU each way.
+		const few = 2800
+		if tx, rx := after.TxFrames-before.TxFrames, after.RxFrames-before.RxFrames; (tx < few) != c.tx || (rx < few) != c.rx {
+			t.Errorf("%+v: %d frames sent, %d received", c.features, tx, rx)
+		}
+	}
+	l.Close()
+	if err := l.SetFeatures(all); !errors.Is(err, netif.ErrClosed) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 

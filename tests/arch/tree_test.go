@@ -26,6 +26,7 @@ type pkg struct {
 	ImportPath string
 	Imports    []string
 	Deps       []string
+	Error      *struct{ Err string }
 }
 
 // path is the import path without the module's.
@@ -46,7 +47,8 @@ func within(path, dir string) bool { return path == dir || strings.HasPrefix(pat
 var load = sync.OnceValues(func() ([]*pkg, error) {
 	var all []*pkg
 	for _, tags := range []string{"", "ukvm"} {
-		cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "-tags="+tags, "./...")
+		// With -e, as packages ukvm/..., which the facade imports for guests, are in derived GOROOTs only.
+		cmd := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,Deps,Error", "-tags="+tags, "./...")
 		cmd.Dir, cmd.Stderr = ukvmtest.Root(), os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
@@ -58,6 +60,14 @@ var load = sync.OnceValues(func() ([]*pkg, error) {
 				break
 			} else if err != nil {
 				return nil, err
+			}
+			if p.Error != nil {
+				return nil, errors.New(p.Error.Err)
+			}
+			for i, path := range p.Imports {
+				if name, ok := strings.CutPrefix(path, "ukvm/"); ok {
+					p.Imports[i] = module + "/guest/" + name
+				}
 			}
 			all = append(all, p)
 		}

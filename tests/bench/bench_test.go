@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +68,68 @@ func TestAsk(t *testing.T) {
 	n, err := ask(s.Listener.Addr().(*net.TCPAddr).String(), time.Now().Add(20*time.Millisecond))
 	if err != nil || n == 0 || int(n) != asked {
 		t.Errorf("%d requests of %d, %v", n, asked, err)
+	}
+}
+
+// TestNetLoads puts each load of the net bench on a server here, which must have seen it.
+func TestNetLoads(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello")) }))
+	defer web.Close()
+	tcp := func(serve func(net.Conn)) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			serve(c)
+		}()
+		return l.Addr().String()
+	}
+	count := func(wrong uint64) string {
+		return tcp(func(c net.Conn) {
+			n, _ := io.Copy(io.Discard, c)
+			c.Write(binary.BigEndian.AppendUint64(nil, uint64(n)+wrong))
+		})
+	}
+	source := tcp(func(c net.Conn) {
+		for b := make([]byte, 1<<16); ; {
+			if _, err := c.Write(b); err != nil {
+				return
+			}
+		}
+	})
+	u, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	go func() {
+		for b := make([]byte, 100); ; {
+			n, from, err := u.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			u.WriteTo(b[:n], from)
+		}
+	}()
+	for _, c := range []struct {
+		kind, addr string
+		ok         bool
+	}{
+		{"send", count(0), true}, {"send", count(1), false}, {"receive", source, true},
+		{"receive", tcp(func(net.Conn) {}), false}, {"echo", u.LocalAddr().String(), true},
+		{"p50", web.Listener.Addr().String(), true}, {"p99", web.Listener.Addr().String(), true},
+	} {
+		v, err := netLoads[c.kind](c.addr, 50*time.Millisecond)
+		if (err == nil) != c.ok || c.ok && v <= 0 {
+			t.Errorf("%s: %v, %v", c.kind, v, err)
+		}
 	}
 }
 

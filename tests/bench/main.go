@@ -31,6 +31,7 @@ var benches = []bench{
 	{"loop", "arithmetic", micro("ms")},
 	{"map", "a program that lives in maps", micro("ms")},
 	{"http", "requests to examples/web over each network", requests},
+	{"net", "requests, bulk, datagrams and their cost over each network", network},
 	{"idle", "memory and processor time of an idle examples/web", idle},
 	{"build", "building again what has not changed, against go build", rebuild},
 }
@@ -54,6 +55,13 @@ type row struct {
 func main() {
 	if words := os.Getenv(loadEnv); words != "" {
 		if err := loadMain(words); err != nil {
+			fmt.Fprintf(os.Stderr, "load: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if words := os.Getenv(netLoadEnv); words != "" {
+		if err := netLoadMain(words); err != nil {
 			fmt.Fprintf(os.Stderr, "load: %v\n", err)
 			os.Exit(1)
 		}

@@ -28,40 +28,35 @@ type Device struct {
 	tx queue
 }
 
-// Buffers for received frames: as many as fit into a share of the guest's memory, and a queue.
+// Buffers for received frames: as many as fit into a share of the guest's memory, and a queue. They hold a frame of the
+// usual MTU each; longer ones take several, so that a short one does not keep much memory.
 const (
 	bufferShare = 64
 	minBuffers  = 16
+	minFrames   = 2 // of the longest; less than one would be none
 )
 
-// Open opens the device with an index in the boot information. Received frames are stored in packets from pool.
-func Open(index int, mtu int, pool *packet.Pool) (*Device, error) {
+// Open opens the device with an index in the boot information. Received frames, of at most longest bytes, are stored in
+// packets from pool.
+func Open(index int, longest int, pool *packet.Pool) (*Device, error) {
 	fd := kernel.OpenDevice(index)
 	if fd < 0 {
 		return nil, fmt.Errorf("open network device %d: %w", index, syscall.Errno(-fd))
 	}
-	d := newDevice(kernel.Queue(index, 0), kernel.Queue(index, 1), mtu, kernel.Boot().Memory, pool)
+	d := newDevice(kernel.Queue(index, 0), kernel.Queue(index, 1), longest, kernel.Boot().Memory, pool)
 	d.file, d.kick = os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), kernel.Kick
 	return d, nil
 }
 
 // newDevice prepares the queues and fills the one for receiving, in a guest with memory bytes.
-func newDevice(rx, tx *hypercall.Queue, mtu int, memory uint64, pool *packet.Pool) *Device {
-	d := &Device{pool: pool, size: bufferSize(mtu)}
+func newDevice(rx, tx *hypercall.Queue, longest int, memory uint64, pool *packet.Pool) *Device {
+	d := &Device{pool: pool, size: packet.Small}
 	d.rx.init(rx)
 	d.tx.init(tx)
 	tx.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
-	d.fill(max(minBuffers, min(hypercall.QueueLen, int(memory/bufferShare)/d.size)))
+	least := max(minBuffers, minFrames*((hypercall.NetHeaderSize+longest+d.size-1)/d.size))
+	d.fill(min(hypercall.QueueLen, max(least, int(memory/bufferShare)/d.size)))
 	return d
-}
-
-// bufferSize is a pooled size that holds a frame, or several of which do.
-func bufferSize(mtu int) int {
-	const overhead = hypercall.NetHeaderSize + 14 + 4
-	if mtu+overhead <= packet.Small {
-		return packet.Small
-	}
-	return packet.Medium
 }
 
 // fill offers n empty packets to the monitor.

@@ -28,11 +28,21 @@ type frame struct {
 	data   string
 }
 
+// offloads are all there are.
+var offloads = netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: 65549, RxSegment: 65549}
+
+// longest is the longest frame of an MTU.
+func longest(mtu int) int { return mtu + 18 }
+
 func newWire(mtu int) *wire {
+	return newWireWith(netif.Features{TxChecksum: true, TxSegment: 65549}, mtu)
+}
+
+func newWireWith(f netif.Features, mtu int) *wire {
 	b := make([]byte, hypercall.RingSlot+hypercall.PageSize)
 	off := -int(uintptr(unsafe.Pointer(&b[0]))) & (hypercall.PageSize - 1)
 	w := &wire{slot: b[off : off+hypercall.RingSlot]}
-	w.Device = net.New(w, mtu, w.slot, host{})
+	w.Device = net.New(w, f, mtu, w.slot, host{})
 	return w
 }
 
@@ -115,7 +125,7 @@ func TestTransmit(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var pool packet.Pool
 	w := newWire(1500)
-	d := newDevice(w.queue(0), w.queue(1), 1500, 64<<20, &pool)
+	d := newDevice(w.queue(0), w.queue(1), longest(1500), 64<<20, &pool)
 	kicks := 0
 	d.kick = func() { kicks++; w.serve(t) }
 	var want []frame
@@ -125,7 +135,12 @@ func TestTransmit(t *testing.T) {
 			b = randomBytes(r, 14+r.IntN(65000))
 		}
 		p := packetOf(r, &pool, b)
-		p.Net = hypercall.NetHeader{Flags: hypercall.NeedsCsum, GSOType: uint8(r.IntN(2)), HdrLen: uint16(r.Uint32()), GSOSize: uint16(r.Uint32()), CsumStart: 34, CsumOffset: 16}
+		if len(b) >= 54 {
+			p.Net = hypercall.NetHeader{Flags: hypercall.NeedsCsum, CsumStart: uint16(14 + r.IntN(len(b)-54+1)), CsumOffset: 16}
+			if r.IntN(2) == 0 {
+				p.Net.GSOType, p.Net.HdrLen, p.Net.GSOSize = hypercall.GSOTCP4, p.Net.CsumStart+20, uint16(8+r.IntN(65528))
+			}
+		}
 		want = append(want, frame{p.Net, string(b)})
 		if !d.Transmit(p) {
 			t.Fatal("a packet was refused although the monitor serves the queue")
@@ -158,7 +173,7 @@ func TestTransmit(t *testing.T) {
 func TestTransmitFull(t *testing.T) {
 	var pool packet.Pool
 	w := newWire(1500)
-	d := newDevice(w.queue(0), w.queue(1), 1500, 64<<20, &pool)
+	d := newDevice(w.queue(0), w.queue(1), longest(1500), 64<<20, &pool)
 	kicks := 0
 	d.kick = func() { kicks++ }
 	one := func() *packet.Packet {
@@ -196,19 +211,31 @@ func TestTransmitFull(t *testing.T) {
 
 // TestReceive gets frames of all lengths, several at a time, over many rounds of the rings.
 func TestReceive(t *testing.T) {
-	for _, mtu := range []int{576, 1500, 9000, 16384, 65535} {
-		t.Run(fmt.Sprint(mtu), func(t *testing.T) {
-			r := rand.New(rand.NewPCG(2, uint64(mtu)))
+	for _, c := range []struct {
+		mtu      int
+		features netif.Features
+		longest  int
+	}{
+		{576, netif.Features{}, 576}, {1500, netif.Features{}, 1500}, {9000, netif.Features{}, 9000},
+		{16384, netif.Features{}, 16384}, {65535, netif.Features{}, 65535}, {1500, offloads, 65535},
+	} {
+		t.Run(fmt.Sprint(c.mtu, c.longest), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(2, uint64(c.mtu)))
 			var pool packet.Pool
-			w := newWire(mtu)
-			d := newDevice(w.queue(0), w.queue(1), mtu, 64<<20, &pool)
+			w := newWireWith(c.features, c.mtu)
+			d := newDevice(w.queue(0), w.queue(1), longest(c.longest), 64<<20, &pool)
 			if w.News() {
 				t.Error("news before anything has come")
 			}
 			for round := range 300 {
 				var want []frame
 				for range 1 + r.IntN(20) {
-					f := frame{hypercall.NetHeader{Flags: uint8(r.IntN(3)), HdrLen: uint16(r.Uint32())}, string(randomBytes(r, 14+r.IntN(mtu)))}
+					f := frame{hypercall.NetHeader{Flags: uint8(r.IntN(3)), HdrLen: uint16(r.Uint32())}, ""}
+					n := r.IntN(c.mtu)
+					if r.IntN(5) == 0 {
+						n = r.IntN(c.longest)
+					}
+					f.data = string(randomBytes(r, 14+n))
 					want = append(want, f)
 				}
 				w.give = slices.Clone(want)
@@ -244,24 +271,24 @@ func TestReceive(t *testing.T) {
 	}
 }
 
-// TestBuffers: a small guest keeps few buffers, each of which, or several together, hold a frame.
+// TestBuffers: a small guest keeps few buffers, which together hold two of the longest frames.
 func TestBuffers(t *testing.T) {
 	for _, c := range []struct {
-		memory       uint64
-		mtu, n, size int
+		memory uint64
+		mtu, n int
 	}{
-		{16 << 20, 1500, 128, packet.Small},
-		{4 << 20, 1500, 32, packet.Small},
-		{1 << 20, 1500, minBuffers, packet.Small},
-		{1 << 40, 1500, hypercall.QueueLen, packet.Small},
-		{64 << 20, 9000, 64, packet.Medium},
-		{64 << 20, 65535, 64, packet.Medium},
+		{16 << 20, 1500, 128},
+		{4 << 20, 1500, 32},
+		{1 << 20, 1500, minBuffers},
+		{1 << 40, 1500, hypercall.QueueLen},
+		{4 << 20, 65535, 66},
+		{64 << 20, 65535, hypercall.QueueLen},
 	} {
 		var pool packet.Pool
 		w := newWire(c.mtu)
-		d := newDevice(w.queue(0), w.queue(1), c.mtu, c.memory, &pool)
-		if n := hypercall.QueueLen - d.rx.nfree; n != c.n || d.size != c.size || n*d.size < c.mtu+hypercall.NetHeaderSize+18 {
-			t.Errorf("%d MiB, MTU %d: %d buffers of %d, want %d of %d", c.memory>>20, c.mtu, n, d.size, c.n, c.size)
+		d := newDevice(w.queue(0), w.queue(1), longest(c.mtu), c.memory, &pool)
+		if n := hypercall.QueueLen - d.rx.nfree; n != c.n || n*packet.Small < 2*(longest(c.mtu)+hypercall.NetHeaderSize) {
+			t.Errorf("%d MiB, MTU %d: %d buffers, want %d", c.memory>>20, c.mtu, n, c.n)
 		}
 	}
 }

@@ -37,13 +37,19 @@ func (b *Inbox) Push(p *packet.Packet) bool {
 func (b *Inbox) Front() *packet.Packet { return b.queue.Front() }
 
 // Drop releases the oldest datagram.
-func (b *Inbox) Drop() {
+func (b *Inbox) Drop() { b.Take().Release() }
+
+// Take takes the oldest datagram, nil if there is none. It is the caller's to release.
+func (b *Inbox) Take() *packet.Packet {
 	p := b.queue.Pop()
+	if p == nil {
+		return nil
+	}
 	b.used -= p.Charge
 	if b.Total != nil {
 		*b.Total -= p.Charge
 	}
-	p.Release()
+	return p
 }
 
 // Len is the number of datagrams that wait.

@@ -171,17 +171,22 @@ func (b *Box) TimeExceeded(p *packet.Packet) {
 }
 
 func (b *Box) emitError(p *packet.Packet, typ, code uint8) {
-	defer p.Release()
-	quote := p.Network()
-	if quote == nil || p.Broadcast || p.Src.IsUnspecified() || p.Src.IsMulticast() || b.IsBroadcast(p.Src) {
+	if quote := p.Network(); quote != nil && !p.Broadcast {
+		b.Error(p.Dst, p.Src, quote, typ, code)
+	}
+	p.Release()
+}
+
+// Error sends an error from src to dst about the packet quote, IP header first, unless it may not (RFC 1122 §3.2.2). The
+// packet was no broadcast of the link layer.
+func (b *Box) Error(src, dst netip.Addr, quote []byte, typ, code uint8) {
+	ip, ok := wire.ParseIPv4(quote)
+	if !ok || ip.Offset() != 0 || dst.IsUnspecified() || dst.IsMulticast() || b.IsBroadcast(dst) {
 		return
 	}
-	if ip, ok := wire.ParseIPv4(quote); !ok || ip.Offset() != 0 {
-		return
-	}
-	if p.Proto == wire.ProtoICMP {
+	if ip.Proto() == wire.ProtoICMP {
 		// No errors about errors.
-		if h, ok := wire.ParseICMP(p.Bytes()); !ok || h.Type() != wire.ICMPEcho {
+		if h, ok := wire.ParseICMP(quote[len(ip):]); !ok || h.Type() != wire.ICMPEcho {
 			return
 		}
 	}
@@ -195,7 +200,7 @@ func (b *Box) emitError(p *packet.Packet, typ, code uint8) {
 	h.Encode(typ, code, 0)
 	copy(q.Bytes()[wire.ICMPSize:], quote)
 	h.SetChecksum(wire.Checksum(q.Bytes()))
-	q.Src, q.Dst, q.Proto = p.Dst, p.Src, wire.ProtoICMP
+	q.Src, q.Dst, q.Proto = src, dst, wire.ProtoICMP
 	b.Stats.ErrorsTx++
 	b.Send(q)
 }

@@ -1,6 +1,7 @@
 // Package ip4 is the IPv4 box (RFC 791, RFC 1122 §3): it checks what arrives, puts fragments together, hands payloads to
 // the transports, and sends, cutting into fragments what is too long. It knows the interfaces' addresses and the
-// routes. It does not forward; what is not for this host goes to Forward, which nobody has wired yet.
+// routes. It does not forward; what is not for this host goes to Forward, behind the Forwarding filter, which nobody has
+// wired yet.
 //
 //	 ToICMP ▲  ToTCP ▲  ToUDP ▲                │ Send
 //	┌───────┴────────┴────────┴─┐       ┌──────▼──────────┐
@@ -17,6 +18,7 @@ package ip4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/fragment"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/timer"
@@ -34,6 +36,7 @@ type Stats struct {
 	PreroutingDropped  uint64 // ip4.prerouting_dropped
 	PostroutingDropped uint64 // ip4.postrouting_dropped
 	InputDropped       uint64 // ip4.input_dropped
+	ForwardDropped     uint64 // ip4.forward_dropped
 	OutputDropped      uint64 // ip4.output_dropped
 	FragmentsRx        uint64
 	FragmentsTx        uint64
@@ -58,7 +61,9 @@ type Box struct {
 
 	Failed packet.FailureHandler // what became of packets of ours, see Unreachable
 
-	Prerouting, Input, Output, Postrouting Filter
+	// Each sees a packet at one place: Prerouting, Forwarding and Postrouting with the IP header at the front, Input and
+	// Output with what follows it. Package filter has what decides by rules.
+	Prerouting, Input, Forwarding, Output, Postrouting Filter
 
 	Now    func() int64
 	Random func() uint64
@@ -69,7 +74,7 @@ type Box struct {
 	Stats  Stats
 
 	links      []*Link // by Index; 0 is nil
-	reassembly reassembly
+	reassembly fragment.Table
 	ids        idents
 }
 
@@ -98,7 +103,7 @@ func (b *Box) Receive(p *packet.Packet) {
 	if !group && (p.Broadcast || !b.IsLocal(p.Dst)) {
 		// RFC 1122 §3.3.6: no unicast packets in link-layer broadcasts.
 		if b.Forward != nil && !p.Broadcast {
-			b.Forward(p)
+			b.forward(p)
 			return
 		}
 		b.drop(p)
@@ -138,10 +143,20 @@ func (b *Box) Receive(p *packet.Packet) {
 	next(p)
 }
 
+// forward hands on what is for others.
+func (b *Box) forward(p *packet.Packet) {
+	if b.Forwarding != nil && !b.Forwarding(p) {
+		b.Stats.ForwardDropped++
+		p.Release()
+		return
+	}
+	b.Forward(p)
+}
+
 // martian reports addresses that no packet from a wire may have (RFC 1122 §3.2.1.3, RFC 6890).
 func (b *Box) martian(p *packet.Packet) bool {
 	src, dst := p.Src, p.Dst
-	return src.IsMulticast() || src == broadcast || src.IsLoopback() || dst.IsLoopback() ||
+	return src.IsMulticast() || b.IsBroadcast(src) || src.IsLoopback() || dst.IsLoopback() ||
 		src.IsUnspecified() && dst != broadcast || dst.IsUnspecified() || b.IsLocal(src)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"ukvm.dev/guest/net/fragment"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/timer"
@@ -134,6 +135,7 @@ func TestReceive(t *testing.T) {
 		{"from loopback", ipPacket(wire.IPv4Fields{Src: localhost}, []byte("hello")), false},
 		{"to loopback", ipPacket(wire.IPv4Fields{Dst: localhost}, []byte("hello")), false},
 		{"from broadcast", ipPacket(wire.IPv4Fields{Src: broadcast}, []byte("hello")), false},
+		{"from the subnet's broadcast", ipPacket(wire.IPv4Fields{Src: addr("10.0.0.255")}, []byte("hello")), false},
 		{"from a group", ipPacket(wire.IPv4Fields{Src: allSystems}, []byte("hello")), false},
 		{"from ourselves (LAND)", ipPacket(wire.IPv4Fields{Src: ourIP}, []byte("hello")), false},
 		{"from nowhere to us", ipPacket(wire.IPv4Fields{Src: unspecified}, []byte("hello")), false},
@@ -307,7 +309,7 @@ func TestFragments(t *testing.T) {
 			if len(b.up) != 1 || !bytes.Equal(b.up[0], want) {
 				t.Fatalf("%d bytes at MTU %d: %d delivered", n, mtu, len(b.up))
 			}
-			if len(b.box.reassembly.datagrams) != 0 || b.box.reassembly.memory != 0 || b.wheel.Len() != 0 {
+			if b.box.reassembly.Len() != 0 || b.box.reassembly.Memory() != 0 || b.wheel.Len() != 0 {
 				t.Errorf("left behind: %+v", b.box.reassembly)
 			}
 			m.Release()
@@ -315,7 +317,7 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-func fragment(id uint16, off, n int, more bool) []byte {
+func piece(id uint16, off, n int, more bool) []byte {
 	f := wire.IPv4Fields{ID: id, Offset: off}
 	if more {
 		f.Flags = wire.IPv4MF
@@ -325,16 +327,16 @@ func fragment(id uint16, off, n int, more bool) []byte {
 
 func TestHostileFragments(t *testing.T) {
 	for name, list := range map[string][][]byte{
-		"overlap":               {fragment(1, 0, 16, true), fragment(1, 8, 16, false)},
-		"overlap from behind":   {fragment(1, 8, 16, false), fragment(1, 0, 16, true)},
-		"two ends":              {fragment(1, 16, 16, false), fragment(1, 24, 16, false)},
-		"beyond the end":        {fragment(1, 8, 8, false), fragment(1, 16, 8, true)},
-		"end before others":     {fragment(1, 16, 8, true), fragment(1, 8, 8, false)},
-		"beyond 64 KiB":         {fragment(1, 65528, 100, false)},
-		"empty":                 {fragment(1, 0, 0, true), fragment(1, 8, 8, false)},
-		"odd length":            {fragment(1, 0, 7, true), fragment(1, 8, 8, false)},
-		"contained":             {fragment(1, 0, 64, true), fragment(1, 8, 8, true), fragment(1, 64, 8, false)},
-		"same start other size": {fragment(1, 0, 16, true), fragment(1, 0, 8, true), fragment(1, 16, 8, false)},
+		"overlap":               {piece(1, 0, 16, true), piece(1, 8, 16, false)},
+		"overlap from behind":   {piece(1, 8, 16, false), piece(1, 0, 16, true)},
+		"two ends":              {piece(1, 16, 16, false), piece(1, 24, 16, false)},
+		"beyond the end":        {piece(1, 8, 8, false), piece(1, 16, 8, true)},
+		"end before others":     {piece(1, 16, 8, true), piece(1, 8, 8, false)},
+		"beyond 64 KiB":         {piece(1, 65528, 100, false)},
+		"empty":                 {piece(1, 0, 0, true), piece(1, 8, 8, false)},
+		"odd length":            {piece(1, 0, 7, true), piece(1, 8, 8, false)},
+		"contained":             {piece(1, 0, 64, true), piece(1, 8, 8, true), piece(1, 64, 8, false)},
+		"same start other size": {piece(1, 0, 16, true), piece(1, 0, 8, true), piece(1, 16, 8, false)},
 	} {
 		l := newLab(t)
 		for _, f := range list {
@@ -345,7 +347,7 @@ func TestHostileFragments(t *testing.T) {
 		}
 		l.now += ReassemblyTime + 1e9
 		l.wheel.Advance(l.now)
-		if len(l.box.reassembly.datagrams) != 0 || l.box.reassembly.memory != 0 || l.box.reassembly.oldest != nil || l.wheel.Len() != 0 {
+		if l.box.reassembly.Len() != 0 || l.box.reassembly.Memory() != 0 || l.wheel.Len() != 0 {
 			t.Errorf("%s: left behind %+v", name, l.box.reassembly)
 		}
 	}
@@ -354,21 +356,21 @@ func TestHostileFragments(t *testing.T) {
 func TestReassemblyLimits(t *testing.T) {
 	l := newLab(t)
 	for i := range 10000 {
-		l.receive(fragment(uint16(i), 0, 1480, true))
-		if r := &l.box.reassembly; len(r.datagrams) > MaxDatagrams || r.memory > MaxReassembly {
-			t.Fatalf("%d datagrams, %d bytes", len(r.datagrams), r.memory)
+		l.receive(piece(uint16(i), 0, 1480, true))
+		if r := &l.box.reassembly; r.Len() > fragment.MaxDatagrams || r.Memory() > fragment.MaxMemory {
+			t.Fatalf("%d datagrams, %d bytes", r.Len(), r.Memory())
 		}
 	}
 	for i := range 3000 {
-		l.receive(fragment(1, 16*i, 8, true)) // holes everywhere
-		if r := &l.box.reassembly; r.memory > MaxReassembly {
-			t.Fatalf("%d bytes", r.memory)
+		l.receive(piece(1, 16*i, 8, true)) // holes everywhere
+		if r := &l.box.reassembly; r.Memory() > fragment.MaxMemory {
+			t.Fatalf("%d bytes", r.Memory())
 		}
 	}
 	l.now += ReassemblyTime + 1e9
 	l.wheel.Advance(l.now)
-	if l.box.reassembly.memory != 0 || l.late == 0 {
-		t.Errorf("%d bytes, %d reported as timed out", l.box.reassembly.memory, l.late)
+	if l.box.reassembly.Memory() != 0 || l.late == 0 {
+		t.Errorf("%d bytes, %d reported as timed out", l.box.reassembly.Memory(), l.late)
 	}
 }
 
@@ -452,7 +454,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		l.now += 100e9
 		l.wheel.Advance(l.now)
-		if l.box.reassembly.memory != 0 || len(l.box.reassembly.datagrams) != 0 {
+		if l.box.reassembly.Memory() != 0 || l.box.reassembly.Len() != 0 {
 			t.Errorf("left behind: %+v", l.box.reassembly)
 		}
 	})

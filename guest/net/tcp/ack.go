@@ -1,6 +1,9 @@
 package tcp
 
-import "ukvm.dev/guest/net/wire"
+import (
+	"ukvm.dev/guest/net/ready"
+	"ukvm.dev/guest/net/wire"
+)
 
 // acknowledge is the fifth check of RFC 9293 §3.10.7.4: it frees what is acknowledged, and reports whether the segment
 // may go on.
@@ -91,6 +94,9 @@ func (c *Conn) advance(s *segment) {
 	}
 	c.armProbe(now)
 	c.touch()
+	if c.NoteAcks && data > 0 {
+		c.upcall(ready.Acked)
+	}
 	if n > data && c.snd.fin {
 		c.finAcknowledged()
 	}

@@ -20,6 +20,9 @@ type Stats struct {
 	Dropped            uint64 // tcp.dropped: malformed, or for no connection
 	ListenOverflows    uint64 // SYNs or last ACKs dropped because the accept queue was full
 	HalfOpenDropped    uint64 // half-open connections given up for newer ones
+	CookiesTx          uint64 // SYNs answered with a cookie because too many connections were half-open
+	CookiesRx          uint64 // connections made of one
+	CookiesBad         uint64 // ACKs without a connection, and without a cookie of ours
 	Retransmits        uint64 // segments repeated
 	Timeouts           uint64 // retransmission timeouts
 	FastRecoveries     uint64
@@ -56,7 +59,9 @@ type Box struct {
 	ports     ports
 	waits     waits
 	isn       isnSource
-	memory    int // bytes in buffers of connections
+	cookies   cookieSource
+	stateless Conn // what answers SYNs that are not remembered
+	memory    int  // bytes in buffers of connections
 
 	dirty   *Conn // first of those Flush is to look at, linked through dirtyNext
 	blocked *Conn // first of those that wait for Resume, linked through blockedNext
@@ -119,6 +124,14 @@ func (b *Box) Flush() {
 	}
 }
 
+// Tell tells holders what is new ahead of Flush, for those that answer at once: what they write then carries the ACK.
+// Upcalls must not call the box.
+func (b *Box) Tell() {
+	for c := b.dirty; c != nil; c = c.dirtyNext {
+		c.tell()
+	}
+}
+
 // Dirty reports whether there is something for Flush to do.
 func (b *Box) Dirty() bool { return b.dirty != nil }
 
@@ -157,6 +170,11 @@ func (c *Conn) flush() {
 	if c.ackNow {
 		c.sendAck()
 	}
+	c.tell()
+}
+
+// tell is the end of flush.
+func (c *Conn) tell() {
 	c.offerRoom()
 	if raised := c.raised; raised != 0 {
 		c.raised = 0

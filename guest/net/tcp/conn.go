@@ -33,8 +33,9 @@ func DefaultOptions() Options {
 // Conn is one connection's control block. It begins with New and Connect, or comes from Listener.Accept, and belongs to
 // its holder until Close or Abort; after that it lives on by itself until the closing handshake is over.
 type Conn struct {
-	Options Options
-	Upcall  func(raised ready.Events) // from Flush: something has happened; must not call the connection
+	Options  Options
+	Upcall   func(raised ready.Events) // from Flush: something has happened; must not call the connection
+	NoteAcks bool                      // raise ready.Acked when the peer has acknowledged data
 
 	box      *Box
 	flow     flow
@@ -52,6 +53,8 @@ type Conn struct {
 	mtu  int // of the path
 	tso  int // see route.Route
 	noDF bool
+
+	scaling bool // the peer has sent a window scale option: both ends shift (RFC 7323 §2.2), be it by 0
 
 	snd struct {
 		iss, una, nxt seq
@@ -136,19 +139,27 @@ func (c *Conn) upcall(raised ready.Events) {
 	}
 }
 
-// begin initialises the control block of a connection whose flow and path are known.
+// begin makes a connection whose flow and path are known one of the box's.
 func (c *Conn) begin(state State) {
+	b := c.box
+	iss := b.isn.next(&c.flow, b.Now(), b.Random)
+	if w := b.waits.reused; w != nil {
+		b.waits.reused = nil
+		if w.flow == c.flow && !iss.after(w.snd.plus(1<<16)) {
+			iss = w.snd.plus(1 << 16) // beyond all the old connection sent (RFC 6191 §2)
+		}
+	}
+	c.initialise(state, iss)
+	c.enter()
+}
+
+// initialise sets the control block up.
+func (c *Conn) initialise(state State, iss seq) {
 	b := c.box
 	now := b.Now()
 	c.state = state
-	c.snd.iss = b.isn.next(&c.flow, now, b.Random)
-	if w := b.waits.reused; w != nil {
-		b.waits.reused = nil
-		if w.flow == c.flow && !c.snd.iss.after(w.snd.plus(1<<16)) {
-			c.snd.iss = w.snd.plus(1 << 16) // beyond all the old connection sent (RFC 6191 §2)
-		}
-	}
-	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small, c.snd.full = c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss
+	c.snd.iss = iss
+	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small, c.snd.full = iss, iss, iss, iss, iss
 	c.snd.progress = now
 	c.snd.mss = defaultMSS
 	c.ts.offset = b.isn.timestampOffset(&c.flow)
@@ -159,6 +170,11 @@ func (c *Conn) begin(state State) {
 	c.rcv.last = now
 	c.quick = quickAcks
 	c.rtt.reset()
+}
+
+// enter puts the connection into the box's tables.
+func (c *Conn) enter() {
+	b := c.box
 	if b.conns == nil {
 		b.conns = make(map[flow]*Conn)
 	}

@@ -1,6 +1,6 @@
 // Package tcp is the TCP box: RFC 9293 with window scaling, timestamps and PAWS (RFC 7323), retransmission timing of
 // RFC 6298, congestion control of RFC 5681 with the initial window of RFC 6928, the defences of RFC 5961, RFC 6528 and
-// RFC 6056, and RFC 6191 for reuse of TIME-WAIT. Losses are found by RACK-TLP (RFC 8985) with selective acknowledgements
+// RFC 6056, SYN cookies (RFC 4987), and RFC 6191 for reuse of TIME-WAIT. Losses are found by RACK-TLP (RFC 8985) with selective acknowledgements
 // (RFC 2018, RFC 2883) and repaired with proportional rate reduction (RFC 9937), which is taken back when it was for
 // nothing (RFC 3522, RFC 3708); with peers that have no SACK it is NewReno's recovery (RFC 6582, RFC 3042).
 //
@@ -22,12 +22,12 @@
 // So a batch of segments is answered by one ACK, and the ACKs of a batch release one long burst. Only what must be said
 // at once (duplicate ACKs, RST) is sent from within Receive.
 //
-// Files: conn (the control block), state, user (calls from above), listen, segment, input (what arrives), opening (the
-// handshakes), ack, recovery (phases, NewReno), selective (recovery with SACK), scoreboard, rack, tailprobe, prr, undo,
+// Files: conn (the control block), state, user (calls from above), listen, cookies, segment, input (what arrives),
+// opening (the handshakes), ack, recovery (phases, NewReno), selective (recovery with SACK), scoreboard, rack, tailprobe, prr, undo,
 // congestion, rtt, output, emit, sendbuffer, receive (queues and window), reassembly, report (SACK), timers, timewait,
 // ports, isn, failure (ICMP), limits.
 //
-// Not here, and the reason: CUBIC, SYN cookies and IPv6 come next and have their places (Congestion, opening.go;
+// Not here, and the reason: CUBIC and IPv6 come next and have their places (Congestion, opening.go;
 // addresses are netip.Addr already); urgent data is received as ordinary data, which RFC 6093 §4 suggests programs ask
 // for anyway; fast open needs a client that asks for it, and Go's does not.
 //

@@ -83,7 +83,7 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 	}
 	if syn {
 		opt.MSS = uint16(min(c.rcv.ourMSS, 65535))
-		opt.HasScale, opt.WindowScale = c.rcv.scale > 0 || c.state == SynSent, c.rcv.scale
+		opt.HasScale, opt.WindowScale = c.scaling || c.state == SynSent, c.rcv.scale
 		opt.SACKPermitted = c.sack || c.state == SynSent
 		n = opt.EncodeSyn(extra[:])
 	}

@@ -44,7 +44,7 @@ func (c *Conn) Info() Info {
 		Probes:        c.probes,
 		Backoff:       int(c.rtt.backoff),
 		Timestamps:    c.ts.on,
-		Scaling:       c.snd.scale > 0 || c.rcv.scale > 0,
+		Scaling:       c.scaling,
 		SACK:          c.sack,
 		SendScale:     c.snd.scale,
 		ReceiveScale:  c.rcv.scale,

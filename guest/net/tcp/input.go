@@ -121,13 +121,13 @@ func (c *Conn) inWindow(s *segment) bool {
 }
 
 // outOfWindow answers a segment that is not acceptable with an ACK, unless it is a RST. Bare ACKs are answered less
-// often, so that two confused ends do not shout at each other.
+// often, so that two confused ends do not shout at each other, and so are SYNs, which anybody can forge (RFC 5961 §7).
 func (c *Conn) outOfWindow(s *segment) {
 	switch {
 	case s.has(wire.RST):
 	case c.state == SynReceived && s.has(wire.SYN) && s.seq == c.rcv.irs:
 		c.sendSyn() // the peer has not seen our SYN|ACK
-	case s.size() > 0:
+	case s.size() > 0 && !s.has(wire.SYN):
 		c.repeated(s)
 		c.sendAck() // at once: it may count as a duplicate ACK
 	default:

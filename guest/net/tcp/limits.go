@@ -41,7 +41,7 @@ const (
 
 	// MaxBacklog is the longest a listener's queue of accepted connections can be asked to be.
 	MaxBacklog = 4096
-	// MaxHalfOpen bounds the connections of one listener whose handshake is not complete; the oldest makes room.
+	// MaxHalfOpen bounds the connections of one listener whose handshake is not complete; further SYNs get cookies.
 	MaxHalfOpen = 1024
 	// MaxOutOfOrder bounds the segments one connection holds ahead of a hole, whatever their size.
 	MaxOutOfOrder = 4096

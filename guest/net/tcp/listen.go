@@ -4,12 +4,14 @@ import (
 	"net/netip"
 
 	"ukvm.dev/guest/net/ready"
+	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/wire"
 )
 
 // Listener waits for connections.
 //
 //	SYN ──► half (SYN-RECEIVED, at most half-open limit) ──ACK──► ready (at most backlog) ──► Accept
+//	    └─► if half is full: a cookie, see cookies.go ─────ACK──────┘
 type Listener struct {
 	Options Options                   // what its connections start with
 	Upcall  func(raised ready.Events) // a connection can be accepted
@@ -21,6 +23,8 @@ type Listener struct {
 	ready   list
 	next    *Listener // with the same port
 	closed  bool
+
+	cookiesUntil int64 // until when ACKs can bring cookies back
 }
 
 // list is a list of connections linked through nextHalf and prevHalf.
@@ -126,7 +130,9 @@ func (l *Listener) arrive(f flow, s *segment) {
 	case s.has(wire.RST):
 		return
 	case s.has(wire.ACK):
-		b.refuse(f, s)
+		if !l.takeCookie(f, s) {
+			b.refuse(f, s)
+		}
 		return
 	case !s.has(wire.SYN) || s.has(wire.FIN):
 		b.Stats.Dropped++
@@ -137,7 +143,11 @@ func (l *Listener) arrive(f flow, s *segment) {
 		b.Stats.ListenOverflows++
 		return
 	}
-	if l.half.n >= l.halfOpenMax() || len(b.conns) >= b.Limits.Conns {
+	if l.half.n >= l.halfOpenMax() {
+		l.sendCookie(f, s)
+		return
+	}
+	if len(b.conns) >= b.Limits.Conns {
 		// The oldest is the least likely to be completed.
 		if l.half.n == 0 {
 			b.Stats.Dropped++
@@ -151,16 +161,22 @@ func (l *Listener) arrive(f flow, s *segment) {
 		b.Stats.Dropped++
 		return
 	}
-	c := b.New()
-	c.Options = l.Options
-	c.flow = f
-	c.link, c.mtu, c.tso = r.Link, r.MTU, r.TSO
-	c.listener = l
+	c := l.newConn(f, &r)
 	c.begin(SynReceived)
 	c.takeSyn(s)
 	l.half.push(c)
 	c.sendSyn()
 	c.start(timerRetransmit, b.Now()+c.rtt.timeout())
+}
+
+// newConn returns a connection of the listener's that has not begun.
+func (l *Listener) newConn(f flow, r *route.Route) *Conn {
+	c := l.box.New()
+	c.Options = l.Options
+	c.flow = f
+	c.link, c.mtu, c.tso = r.Link, r.MTU, r.TSO
+	c.listener = l
+	return c
 }
 
 // halfOpenMax is how many half-open connections a listener has.

@@ -25,7 +25,7 @@ func (c *Conn) takeSyn(s *segment) {
 	}
 	c.snd.mss = mss
 	c.sack = s.opt.SACKPermitted
-	if s.opt.HasScale {
+	if c.scaling = s.opt.HasScale; c.scaling {
 		c.snd.scale = s.opt.WindowScale
 	} else {
 		c.rcv.scale = 0
@@ -96,6 +96,7 @@ func (c *Conn) opened(s *segment) {
 	now := b.Now()
 	repeated := c.retries
 	switch {
+	case c.snd.progress == 0: // after a cookie
 	case repeated == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
 		c.rtt.least(max(now-c.snd.progress, 1), now)

@@ -49,6 +49,7 @@ func (c *Conn) send(now int64) {
 			c.snd.progress = now
 		}
 		c.sendNew(size, fin, now)
+		c.stop(timerPersist) // what it was to push out has gone
 		if c.deadline[timerRetransmit] == 0 {
 			c.start(timerRetransmit, now+c.rtt.timeout()) // RFC 6298 §5.1
 		}

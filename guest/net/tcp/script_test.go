@@ -95,7 +95,7 @@ func splitScripts(text string) []script {
 
 // peer is the test's side of a script.
 type peer struct {
-	t        *testing.T
+	t        testing.TB
 	at       string
 	now      int64
 	wheel    timer.Wheel
@@ -135,7 +135,7 @@ var (
 	peerAddr = netip.MustParseAddr("10.0.0.2")
 )
 
-func newPeer(t *testing.T) *peer {
+func newPeer(t testing.TB) *peer {
 	p := &peer{t: t, now: 1000 * second, port: 5000, mtu: 1500, irs: 0x80000000 - 500}
 	p.options = DefaultOptions()
 	p.wheel.Advance(p.now)

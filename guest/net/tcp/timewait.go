@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
 )
@@ -48,6 +49,7 @@ func (c *Conn) wait() {
 	c.leave()
 	c.state = TimeWait
 	b.waits.add(b, w)
+	c.upcall(ready.Hup)
 }
 
 func (s *waits) add(b *Box, w *wait) {

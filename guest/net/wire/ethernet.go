@@ -11,8 +11,12 @@ var Broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // IsMulticast reports whether m is a group address; broadcast is one.
 func (m MAC) IsMulticast() bool { return m[0]&1 != 0 }
 
-// MulticastMAC returns the Ethernet address of an IPv4 multicast group (RFC 1112 §6.4).
+// MulticastMAC returns the Ethernet address of a multicast group (RFC 1112 §6.4, RFC 2464 §7).
 func MulticastMAC(group netip.Addr) MAC {
+	if group.Is6() {
+		a := group.As16()
+		return MAC{0x33, 0x33, a[12], a[13], a[14], a[15]}
+	}
 	a := group.As4()
 	return MAC{0x01, 0x00, 0x5e, a[1] & 0x7f, a[2], a[3]}
 }

@@ -1,6 +1,6 @@
 // Package wire holds the formats the stack reads and writes: Ethernet II, ARP (RFC 826), IPv4 (RFC 791), ICMP
-// (RFC 792), UDP (RFC 768), TCP (RFC 9293, options of RFC 7323 and 2018) and DHCP (RFC 2131, 2132), with the Internet
-// checksum (RFC 1071).
+// (RFC 792), IPv6 (RFC 8200), ICMPv6 (RFC 4443), NDP (RFC 4861), UDP (RFC 768), TCP (RFC 9293, options of RFC 7323 and
+// 2018) and DHCP (RFC 2131, 2132), with the Internet checksum (RFC 1071).
 //
 // A header is a named byte slice over the packet's own memory. ParseX checks once that everything the getters touch is
 // there and consistent; getters and setters then assume it. No function here keeps its argument, allocates or panics on

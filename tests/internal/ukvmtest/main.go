@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"ukvm.dev/internal/kvmtest"
 )
@@ -28,6 +31,11 @@ func Main(m *testing.M) int {
 	if err := os.Chmod(scratch, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	if signal.Ignored(unix.SIGHUP) {
+		// The tests run under nohup(1). What they start must not inherit that: a signal that is caught here is not
+		// ignored there.
+		signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
 	}
 	code := m.Run()
 	if left := children(os.Getpid()); len(left) > 0 {

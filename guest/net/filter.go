@@ -1,0 +1,93 @@
+package net
+
+import (
+	"ukvm.dev/guest/net/filter"
+)
+
+// SetFilter makes rules decide about packets from now on, instead of those that did; nil lets everything pass. Nothing
+// changes if they are not right: then the error is a *filter.Error. What the rules count begins at 0. Connections that
+// are known stay known if the new rules ask for states too.
+//
+// SetFilter keeps c; it must not be changed any more.
+func (s *Stack) SetFilter(c *filter.Config) error {
+	var t *filter.Table
+	if c != nil {
+		var err error
+		if t, err = filter.Compile(c); err != nil {
+			return err
+		}
+	}
+	s.enter()
+	defer s.leave()
+	old := s.boxes.Filter.Load(t, s.linkNames())
+	switch k := &s.boxes.Conntrack; {
+	case t == nil || !t.Tracking():
+		k.Reset()
+	case (old == nil || !old.Tracking()) && len(s.interfaces) > 0:
+		k.PickUp = s.now + pickUpTime
+	}
+	s.wireFilter()
+	return nil
+}
+
+// pickUpTime is how long, in nanoseconds, after rules have begun to ask for the state of connections, those may go on
+// that nobody has seen begin.
+const pickUpTime = 300e9
+
+// wireFilter puts the filter where its rules are, and nowhere else.
+func (s *Stack) wireFilter() {
+	f, ip := &s.boxes.Filter, &s.boxes.IP4
+	ip.Prerouting, ip.Input, ip.Forwarding = f.Hook(filter.Prerouting), f.Hook(filter.Input), f.Hook(filter.Forward)
+	ip.Output, ip.Postrouting = f.Hook(filter.Output), f.Hook(filter.Postrouting)
+}
+
+// linkNames are the names of all interfaces by index.
+func (s *Stack) linkNames() []string {
+	names := []string{"", "lo"}
+	for _, i := range s.interfaces {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// configuring is filter.Box.Configuring.
+func (s *Stack) configuring(link int) bool {
+	n := link - firstCard
+	return n >= 0 && n < len(s.interfaces) && s.interfaces[n].DHCP.Active()
+}
+
+// logFiltered is filter.Box.Log.
+func (s *Stack) logFiltered(text string) {
+	if f := s.config.Log; f != nil {
+		s.after = append(s.after, func() { f(text) })
+	}
+}
+
+// filterStats calls f with the counters of the filter: of each place, of connections, and those that rules name.
+func (s *Stack) filterStats(f func(name string, value uint64)) {
+	b, k := &s.boxes.Filter, &s.boxes.Conntrack
+	t := b.Table()
+	if t == nil {
+		return
+	}
+	for h := range filter.Hooks {
+		if n := &b.Stats[h]; *n != (filter.Stats{}) || b.Hook(h) != nil {
+			f("filter."+h.String()+"_accepted", n.Accepted)
+			f("filter."+h.String()+"_dropped", n.Dropped)
+			f("filter."+h.String()+"_rejected", n.Rejected)
+		}
+	}
+	t.Counters(func(name string, packets, bytes uint64) {
+		f("filter."+name+".packets", packets)
+		f("filter."+name+".bytes", bytes)
+	})
+	if t.Tracking() {
+		f("conntrack.entries", uint64(k.Len()))
+		f("conntrack.new", k.Stats.New)
+		f("conntrack.expired", k.Stats.Expired)
+		f("conntrack.evicted", k.Stats.Evicted)
+		f("conntrack.full", k.Stats.Full)
+		f("conntrack.invalid", k.Stats.Invalid)
+		f("conntrack.related", k.Stats.Related)
+	}
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// The net bench: tests/bench/netguest natively, and in a guest over TAP and over the user network. All of it happens in
+// network namespaces of its own. The native server is in one, the load in another, with a veth between: as far away as a
+// guest behind a TAP is. Over the user network the peer is the native server on loopback, where its clients are too.
+
+// netRun is how long each load lasts, a quarter of it to warm up.
+const netRun = 1200 * time.Millisecond
+
+// netContender is a server and how to reach it.
+type netContender struct {
+	name string
+	host string // its address
+	http string // its port for HTTP
+	run  func() (*server, error)
+}
+
+// netRows are what is measured of each contender.
+var netRows = []struct {
+	name, unit string
+	measure    func(c *netContender, s *server) (float64, error)
+}{
+	{"requests", "requests/s", func(c *netContender, _ *server) (float64, error) {
+		return load(c.host+":"+c.http, conns, netRun)
+	}},
+	{"CPU time a request", "µs", costOfRequest},
+	{"p50 at 2000/s", "µs", httpLoad("p50")},
+	{"p99 at 2000/s", "µs", httpLoad("p99")},
+	{"bulk to it", "Gbit/s", portLoad("send", "9000")},
+	{"bulk from it", "Gbit/s", portLoad("receive", "9001")},
+	{"UDP echo", "packets/s", portLoad("echo", "9002")},
+}
+
+func httpLoad(kind string) func(*netContender, *server) (float64, error) {
+	return func(c *netContender, _ *server) (float64, error) { return netLoad(kind, c.host+":"+c.http, netRun) }
+}
+
+func portLoad(kind, port string) func(*netContender, *server) (float64, error) {
+	return func(c *netContender, _ *server) (float64, error) { return netLoad(kind, c.host+":"+port, netRun) }
+}
+
+// costOfRequest is the server's processor time over a load, in µs a request. What the kernel does for it in interrupts is
+// not in it.
+func costOfRequest(c *netContender, s *server) (float64, error) {
+	before, err := processorTime(s.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	rate, err := load(c.host+":"+c.http, conns, netRun)
+	if err != nil {
+		return 0, err
+	}
+	after, err := processorTime(s.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	return float64((after-before)/time.Nanosecond) / 1e3 / (rate * netRun.Seconds()), nil
+}
+
+// network measures the rows of all contenders.
+func network(w *world) (rows []row, err error) {
+	image, err := w.image("tests/bench/netguest")
+	if err != nil {
+		return nil, err
+	}
+	err = inNamespace(func() error {
+		far, err := newFarSide()
+		if err != nil {
+			return err
+		}
+		defer far.close()
+		rows, err = w.network(image, far)
+		return err
+	})
+	return rows, err
+}
+
+func (w *world) network(image string, far *farSide) ([]row, error) {
+	user := []string{w.ukvm, "run", "-q", "-m", "256M"}
+	for _, p := range []string{"8080:8080", "9000:9000", "9001:9001", "9002:9002/udp"} {
+		user = append(user, "-p", "127.0.0.2:"+p)
+	}
+	contenders := []netContender{
+		{"native over veth", far.addr, "8080", func() (*server, error) {
+			return far.serve([]string{"GOMAXPROCS=1"}, image)
+		}},
+		{"ukvm, TAP", "10.99.0.2", "8080", func() (*server, error) {
+			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "tap=bench0,ip=10.99.0.2/24", image)
+		}},
+		{"native over loopback", "127.0.0.1", "8080", func() (*server, error) {
+			return serve([]string{"GOMAXPROCS=1"}, image)
+		}},
+		{"ukvm, user network", "127.0.0.2", "8080", func() (*server, error) {
+			return serve(nil, append(user, image)...)
+		}},
+	}
+	peer := []int{0, 0, 2, 2}
+	other, missing := otherServers(w.dir, far)
+	for _, name := range missing {
+		fmt.Fprintf(os.Stderr, "bench: %s is not installed and is left out\n", name)
+	}
+	// Other servers are measured by their requests alone.
+	all := append(contenders, other...)
+	values := make([][][]float64, len(all)) // by contender, row, run
+	for i := range values {
+		values[i] = make([][]float64, len(netRows))
+	}
+	for n := range w.n + 1 {
+		for i := range all {
+			v, err := all[i].once(i >= len(contenders))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", all[i].name, err)
+			}
+			for k := range v {
+				if n > 0 { // the first is to warm up
+					values[i][k] = append(values[i][k], v[k])
+				}
+			}
+		}
+	}
+	var rows []row
+	for k, r := range netRows {
+		for i := range all {
+			if len(values[i][k]) == 0 {
+				continue
+			}
+			made := w.row(r.name+", "+all[i].name, values[i][k], r.unit)
+			p := 0
+			if i < len(peer) {
+				p = peer[i]
+			}
+			if i != p {
+				made = made.against(contenders[p].name, values[p][k])
+			}
+			rows = append(rows, made)
+		}
+	}
+	return rows, nil
+}
+
+// once starts the contender and measures all rows, or the first two.
+func (c *netContender) once(short bool) (values []float64, err error) {
+	s, err := c.run()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if e := s.stop(); err == nil {
+			err = e
+		}
+	}()
+	if err := answers(c.host + ":" + c.http); err != nil {
+		return nil, err
+	}
+	if _, err := load(c.host+":"+c.http, conns, netRun/4); err != nil { // to warm up
+		return nil, err
+	}
+	for i, r := range netRows {
+		if short && i == 2 {
+			break
+		}
+		v, err := r.measure(c, s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.name, err)
+		}
+		values = append(values, v)
+	}
+	return values, nil
+}
+
+// farSide is a network namespace at the other end of a veth.
+type farSide struct {
+	addr string // of the far end
+	do   chan func()
+}
+
+// newFarSide makes the namespace, and a veth to it from the thread's own.
+func newFarSide() (*farSide, error) {
+	const near, far = "bench-near", "bench-far"
+	f := &farSide{addr: "10.98.0.2", do: make(chan func())}
+	made := make(chan *os.File, 1)
+	failed := make(chan error, 1)
+	go func() {
+		failed <- inNamespace(func() error {
+			ns, err := os.Open("/proc/thread-self/ns/net")
+			if err != nil {
+				return err
+			}
+			made <- ns
+			for task := range f.do {
+				task()
+			}
+			return nil
+		})
+	}()
+	var ns *os.File
+	select {
+	case err := <-failed:
+		return nil, err
+	case ns = <-made:
+	}
+	defer ns.Close()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = near
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: far, PeerNamespace: netlink.NsFd(ns.Fd())}
+	err := netlink.LinkAdd(veth)
+	if err == nil {
+		err = setUpLink(near, "10.98.0.1/24")
+	}
+	if err == nil {
+		err = f.call(func() error { return setUpLink(far, f.addr+"/24") })
+	}
+	if err != nil {
+		f.close()
+		return nil, fmt.Errorf("make a veth: %w", err)
+	}
+	return f, nil
+}
+
+func setUpLink(name, prefix string) error {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	p := netip.MustParsePrefix(prefix)
+	addr, err := netlink.ParseAddr(p.String())
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(l, addr); err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(l)
+}
+
+// call runs a function in the namespace.
+func (f *farSide) call(task func() error) error {
+	done := make(chan error)
+	f.do <- func() { done <- task() }
+	return <-done
+}
+
+// serve starts a command there, on the servers' processor.
+func (f *farSide) serve(env []string, words ...string) (s *server, err error) {
+	err = f.call(func() (err error) {
+		s, err = serve(env, words...)
+		return err
+	})
+	return s, err
+}
+
+// close ends the namespace, and with it the veth.
+func (f *farSide) close() { close(f.do) }
+
+// otherServers are web servers that are not ours, as far as they are installed.
+func otherServers(dir string, far *farSide) (found []netContender, missing []string) {
+	add := func(name, command, port string, make func(path string) ([]string, error)) {
+		path, err := exec.LookPath(command)
+		if err != nil {
+			missing = append(missing, name)
+			return
+		}
+		found = append(found, netContender{name, far.addr, port, func() (*server, error) {
+			words, err := make(path)
+			if err != nil {
+				return nil, err
+			}
+			return far.serve(nil, words...)
+		}})
+	}
+	add("nginx over veth", "nginx", "8081", func(path string) ([]string, error) {
+		conf := dir + "/nginx.conf"
+		return []string{path, "-p", dir, "-c", conf, "-e", "stderr"}, os.WriteFile(conf, []byte(nginxConf), 0o600)
+	})
+	add("Node.js over veth", "node", "8082", func(path string) ([]string, error) {
+		return []string{path, "-e", nodeServer}, nil
+	})
+	return found, missing
+}
+
+const nginxConf = `daemon off; master_process off; pid nginx.pid; error_log stderr;
+events { worker_connections 1024; }
+http { access_log off; keepalive_requests 1000000000;
+server { listen 8081; location / { return 200 "Hello, bench!\n"; } } }
+`
+
+const nodeServer = `require('http').createServer((q, r) => { r.setHeader('Content-Length', 14); r.end('Hello, bench!\n') })
+.listen(8082); process.on('SIGTERM', () => process.exit(0))`
