@@ -36,6 +36,7 @@ type Stats struct {
 	ResetsRx           uint64
 	ChallengeAcks      uint64
 	ZeroWindowProbes   uint64
+	BlackHoles         uint64 // times a path MTU was lowered because full-size segments kept getting lost
 	KeepAliveProbes    uint64
 	MemoryPressure     uint64 // segments dropped because the buffers of the box were full
 }
@@ -51,7 +52,7 @@ type Box struct {
 	Pool   *packet.Pool
 
 	Limits     Limits
-	Congestion *Congestion // of new connections; nil: NewReno
+	Congestion *Congestion // of new connections; nil: Cubic
 	Stats      Stats
 
 	conns     map[flow]*Conn

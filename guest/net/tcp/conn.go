@@ -20,7 +20,8 @@ type Options struct {
 	LingerOn     bool  // Close waits Linger for the peer's ACK, then resets; with Linger 0 it resets at once
 	Linger       int64
 	TTL, TOS     uint8
-	SendBuffer   int // payload bytes; 0: grows by itself
+	Congestion   *Congestion // nil: the box's
+	SendBuffer   int         // payload bytes; 0: grows by itself
 	RecvBuffer   int
 	Link         int // only through this interface; 0: any
 }
@@ -53,6 +54,7 @@ type Conn struct {
 	mtu  int // of the path
 	tso  int // see route.Route
 	noDF bool
+	path path // while mtu is less than it was
 
 	scaling bool // the peer has sent a window scale option: both ends shift (RFC 7323 §2.2), be it by 0
 
@@ -126,6 +128,17 @@ func (b *Box) New() *Conn {
 	c := &Conn{box: b, Options: DefaultOptions()}
 	c.timer.Init(b.Wheel, c.expire)
 	return c
+}
+
+// congestion is the algorithm the options ask for.
+func (c *Conn) congestion() *Congestion {
+	switch {
+	case c.Options.Congestion != nil:
+		return c.Options.Congestion
+	case c.box.Congestion != nil:
+		return c.box.Congestion
+	}
+	return Cubic
 }
 
 // State returns the connection's state.

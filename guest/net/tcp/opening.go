@@ -115,7 +115,8 @@ func (c *Conn) opened(s *segment) {
 		c.rack = rack{fack: c.snd.una, mult: 1}
 	}
 	c.stop(timerRetransmit)
-	c.cc.begin(b.Congestion, c.snd.mss)
+	c.cc.begin(c.congestion(), c.snd.mss)
+	c.cc.hystart.end = c.snd.una
 	if repeated > 1 {
 		c.cc.Size = c.snd.mss // RFC 5681 §3.1
 	}

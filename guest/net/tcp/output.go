@@ -13,6 +13,7 @@ func (c *Conn) output() {
 }
 
 func (c *Conn) send(now int64) {
+	c.raise(now)
 	if c.snd.max == c.snd.una && c.snd.last != 0 && now-c.snd.last > c.rtt.timeout() {
 		c.cc.idle()
 	}

@@ -50,6 +50,7 @@ func (c *Conn) sample(s *segment, now int64) {
 		if s.ack.atLeast(r.timedSeq) {
 			r.timing = false
 			r.add(max(now-r.timedAt, 1))
+			c.cc.RTT = r.srtt
 			r.least(max(now-r.timedAt, 1), now)
 		}
 	case c.ts.on && s.opt.HasTimestamps && s.opt.TSEcr != 0 && c.rec.phase != open:

@@ -29,7 +29,7 @@ import (
 //	listen [backlog]           connect                 accept
 //	write N [more]             read N | eof | again    peek N
 //	shutdown                   close                   abort          closelistener
-//	set OPTION [SECONDS|N]     nodelay, cork, keepalive (idle, interval, count), usertimeout, linger, rcvbuf, sndbuf
+//	set OPTION [SECONDS|N]     nodelay, cork, keepalive (idle, interval, count), usertimeout, linger, rcvbuf, sndbuf, congestion
 //	tso N                      the card segments N bytes by itself    mtu N
 //	< FLAGS SEQ:END(LEN) [ack N] [win N] [<options>] [port N]     a packet arrives
 //	<& …                       the same, but the next one belongs to the same batch
@@ -154,6 +154,7 @@ func newPeer(t testing.TB) *peer {
 		return route.Route{Link: 2, Source: hostAddr, NextHop: dst, MTU: p.mtu, TSO: p.tso}, nil
 	}
 	b.Down = p.capture
+	b.Congestion = NewReno // its numbers are easy to follow
 	b.Limits = Limits{
 		Conns: 100, TimeWait: 100, Memory: 64 << 20,
 		SendMin: 4096, SendDefault: 1 << 20, SendMax: 4 << 20, ReceiveMin: 4096, ReceiveDefault: 65535, ReceiveMax: 65535,
@@ -488,6 +489,8 @@ func (p *peer) set(f []string) {
 		o.RecvBuffer = p.number(f, 2, 0)
 	case "sndbuf":
 		o.SendBuffer = p.number(f, 2, 0)
+	case "congestion":
+		o.Congestion = CongestionNamed(f[2])
 	case "rcvmax": // of the box: lets the window be scaled
 		p.box.Limits.ReceiveDefault, p.box.Limits.ReceiveMax = p.number(f, 2, 0), p.number(f, 2, 0)
 	case "memory":

@@ -117,6 +117,7 @@ func (c *Conn) sampleDelivery(d *delivery, before seq) {
 		r.least(max(d.now-d.newest, 1), d.now)
 		if d.now >= r.due {
 			r.add(max(d.now-d.oldest, 1))
+			c.cc.RTT = r.srtt
 			r.due = d.now + r.srtt
 		}
 	case d.echoes && c.snd.una.after(before):
@@ -142,7 +143,20 @@ func (c *Conn) respond(d *delivery, n, newly int, limited bool) {
 		c.cc.acked(min(d.bytes, 2*c.snd.mss), d.now) // RFC 3465 §2.3: not a burst for what arrived before the timeout
 	case open:
 		r.valid = r.valid && !c.snd.una.after(r.point) // sequence numbers come round again
-		if newly == 0 && limited && n > 0 {
+		if newly > 0 || n == 0 {
+			break
+		}
+		switch {
+		case c.cc.algorithm.HyStart && c.cc.first():
+			sample := int64(0)
+			if d.newest != 0 {
+				sample = max(d.now-d.newest, 1)
+			}
+			if !limited {
+				n = 0 // but the round trip tells all the same
+			}
+			c.cc.slowStarted(n, sample, d.now, c.snd.una, c.snd.nxt)
+		case limited:
 			c.cc.acked(n, d.now)
 		}
 	}

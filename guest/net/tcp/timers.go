@@ -120,6 +120,7 @@ func (c *Conn) retransmitTimeout(now int64) {
 		c.rtt.timing = false
 		c.sendSyn()
 	default:
+		c.suspectBlackHole()
 		c.timeoutLoss()
 		c.touch()
 	}
@@ -209,6 +210,9 @@ func (c *Conn) Changed() {
 	}
 	if c.Options.RecvBuffer > 0 {
 		c.rcv.limit = max(c.rcv.limit, c.box.receiveLimit(&c.Options))
+	}
+	if a := c.congestion(); a != c.cc.algorithm {
+		c.cc.algorithm, c.cc.cubic, c.cc.Window.acked = a, cubic{}, 0
 	}
 	c.stop(timerKeepAlive)
 	if c.Options.KeepAlive {
