@@ -3,11 +3,14 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ukvm.dev/netif"
 )
 
 // Config describes a TAP device and the guest's side of it. The zero value makes a device that the kernel names.
@@ -30,6 +33,10 @@ type Config struct {
 	// Gateway is the guest's default router, and the host's address on a device that the link makes. If it is not
 	// set, it is the first address of Addr's network that is not the guest's.
 	Gateway netip.Addr
+
+	// Attach, if not nil, is called on a thread in the device's namespace, with the device's index and what the guest is
+	// told, before the link carries anything. What it returns is closed with the link. An error is New's.
+	Attach func(index int, guest netif.Config) (io.Closer, error)
 
 	DNS    []netip.Addr // for the guest, at most three; nil: the host's, but for those on its loopback
 	Search []string     // with DNS nil: the host's
