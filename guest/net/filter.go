@@ -30,6 +30,21 @@ func (s *Stack) SetFilter(c *filter.Config) error {
 	return nil
 }
 
+// firewall loads the rules the monitor has given, before there are network cards. Rules that are not right, which the
+// monitor has checked, end the guest: it must not run without them.
+func (s *Stack) firewall(code []byte) {
+	if code == nil {
+		return
+	}
+	c, err := filter.Decode(code)
+	if err == nil {
+		err = s.SetFilter(c)
+	}
+	if err != nil {
+		panic("BUG: net: " + err.Error())
+	}
+}
+
 // pickUpTime is how long, in nanoseconds, after rules have begun to ask for the state of connections, those may go on
 // that nobody has seen begin.
 const pickUpTime = 300e9
