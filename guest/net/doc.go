@@ -8,8 +8,9 @@
 //	wire      formats: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DHCP; checksums
 //	packet    memory: gather lists over blocks with reference counts
 //	timer     one timing wheel                route    prefixes
-//	nic eth arp loopback                      the link: queue to the card, frames, neighbours
+//	nic eth arp ndp loopback                  the link: queue to the card, frames, neighbours
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
+//	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp                                      RFC 2131
 //	event                                     the other face: callbacks in place of sockets
@@ -62,6 +63,6 @@
 // tests run whole stacks in simulation with virtual time (nettest), against gVisor's netstack, and under net/http and
 // crypto/tls.
 //
-// Not here: IPv6, forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
+// Not here: forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
 // /etc/resolv.conf).
 package net

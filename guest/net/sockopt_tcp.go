@@ -53,6 +53,8 @@ func (k *stream) SetOption(level, name int, v []byte) syscall.Errno {
 		case ipTOS:
 			return setByte(&o.TOS, x, 0, e)
 		}
+	case solIPv6:
+		return k.setIPv6(o, name, v)
 	}
 	return syscall.ENOPROTOOPT
 }
@@ -149,6 +151,8 @@ func (k *stream) Option(level, name int, v []byte) (int, syscall.Errno) {
 		case ipTOS:
 			return putInts(v, int(o.TOS))
 		}
+	case solIPv6:
+		return k.ipv6Option(o, name, v)
 	}
 	return 0, syscall.ENOPROTOOPT
 }

@@ -14,8 +14,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
-	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -28,9 +28,10 @@ import (
 type Guest struct {
 	Stack *stack.Stack
 
-	port   *port
-	config netif.Config
-	once   sync.Once
+	port      *port
+	config    netif.Config
+	once      sync.Once
+	discovery *discovery // nil: without IPv6
 }
 
 const nic = 1
@@ -38,6 +39,7 @@ const nic = 1
 // GuestOptions are what a guest has agreed to; see netif.Features. The link's SetFeatures is the caller's business.
 type GuestOptions struct {
 	Features netif.Features
+	IPv6     bool // it asks for a router and makes its addresses itself
 }
 
 // NewGuest starts a guest on link with the static configuration config. It ends with the test, or with Stop, and leaves
@@ -46,8 +48,8 @@ func NewGuest(t testing.TB, link netif.Link, config netif.Config, options GuestO
 	t.Helper()
 	g := &Guest{config: config}
 	g.Stack = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		NetworkProtocols:   g.networks(options),
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		HandleLocal:        true,
 	})
 	var err error
@@ -108,11 +110,15 @@ func (g *Guest) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
+	version := ipv4.ProtocolNumber
+	if to.Addr.Len() == header.IPv6AddressSize {
+		version = ipv6.ProtocolNumber
+	}
 	switch network {
 	case "tcp":
-		return gonet.DialContextTCP(ctx, g.Stack, to, ipv4.ProtocolNumber)
+		return gonet.DialContextTCP(ctx, g.Stack, to, version)
 	case "udp":
-		return gonet.DialUDP(g.Stack, nil, &to, ipv4.ProtocolNumber)
+		return gonet.DialUDP(g.Stack, nil, &to, version)
 	}
 	return nil, errors.New("unknown network " + network)
 }

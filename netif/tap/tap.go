@@ -38,7 +38,7 @@ type Link struct {
 // direction is what one of Send and Receive keeps from call to call.
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
-	pieces [][]byte
+	vector vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
 	frames, bytes, dropped atomic.Uint64
@@ -162,8 +162,8 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			continue
 		}
 		encodeHeader(&l.tx.header, &f.Header)
-		n, err := unix.Writev(l.dev.fd, l.tx.gather(f))
-		clear(l.tx.pieces) // they are the caller's
+		l.tx.gather(f)
+		n, err := l.tx.vector.call(unix.SYS_WRITEV, l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
@@ -192,8 +192,8 @@ func (l *Link) agreed(h *hypercall.NetHeader) bool {
 }
 
 // gather lists the header and the first f.Len bytes of f.
-func (d *direction) gather(f *netif.Frame) [][]byte {
-	d.pieces = append(d.pieces[:0], d.header[:])
+func (d *direction) gather(f *netif.Frame) {
+	d.vector.add(d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
 		if rest == 0 {
@@ -201,9 +201,8 @@ func (d *direction) gather(f *netif.Frame) [][]byte {
 		}
 		piece = piece[:min(len(piece), rest)]
 		rest -= len(piece)
-		d.pieces = append(d.pieces, piece)
+		d.vector.add(piece)
 	}
-	return d.pieces
 }
 
 // Receive reads frames from the device.
@@ -215,9 +214,12 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
-		l.rx.pieces = append(append(append(l.rx.pieces[:0], l.rx.header[:]), f.Data...), l.rx.spill[:])
-		size, err := unix.Readv(l.dev.fd, l.rx.pieces)
-		clear(l.rx.pieces) // they are the caller's
+		l.rx.vector.add(l.rx.header[:])
+		for _, piece := range f.Data {
+			l.rx.vector.add(piece)
+		}
+		l.rx.vector.add(l.rx.spill[:])
+		size, err := l.rx.vector.call(unix.SYS_READV, l.dev.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil

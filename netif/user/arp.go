@@ -15,10 +15,7 @@ func (l *Link) inputARP(b []byte) {
 	if !request.IsValid() || request.Op() != header.ARPRequest {
 		return
 	}
-	switch netip.AddrFrom4([4]byte(request.ProtocolAddressTarget())) {
-	case l.plan.router, l.plan.dns:
-	case l.plan.host: // not valid, and so no target, if the guest must not reach it
-	default:
+	if !l.plan.isOurs(netip.AddrFrom4([4]byte(request.ProtocolAddressTarget()))) {
 		return
 	}
 	packet := buffer.NewViewSize(header.ARPSize)

@@ -14,9 +14,11 @@ import (
 
 // Config is what a Link is made with. The zero value is the default network with nothing published.
 type Config struct {
-	Subnet netip.Prefix // of the guest, IPv4, prefix length 8 to 27; zero: 10.0.2.0/24
-	MAC    [6]byte      // of the guest; zero: the same for all, which is no harm, since each is alone on its link
-	MTU    int          // largest IP packet in bytes, 576 to 65535; 0: DefaultMTU
+	Subnet  netip.Prefix // of the guest, IPv4, prefix length 8 to 27; zero: 10.0.2.0/24
+	Subnet6 netip.Prefix // likewise, IPv6, prefix length 64; zero: fd00::/64
+	NoIPv6  bool         // there is no IPv6
+	MAC     [6]byte      // of the guest; zero: the same for all, which is no harm, since each is alone on its link
+	MTU     int          // largest IP packet in bytes, 576 to 65535, and at least 1280 with IPv6; 0: DefaultMTU
 
 	Publish []Publish
 
@@ -34,6 +36,10 @@ type Config struct {
 	// that is a *net.TCPConn or *net.UDPConn is used with the least overhead; of others, CloseWrite passes on the end
 	// of a stream, if they have it. It must return when ctx is done. Nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Ping makes what carries echo requests of the guest to an address, and replies back, a message of ICMP or ICMPv6 each;
+	// the identifier in them is its own. Nil: an ICMP socket of the host, or nothing if Dial is set.
+	Ping func(ctx context.Context, addr netip.Addr) (net.Conn, error)
 
 	// Zero values of these are the defaults.
 	MaxTCP      int           // TCP connections, both ways together; 4096
@@ -61,15 +67,17 @@ const (
 )
 
 const (
-	minMTU = 576 // RFC 791 section 3.2
-	maxMTU = 65535
+	minMTU  = 576  // RFC 791 section 3.2
+	minMTU6 = 1280 // RFC 8200 section 5
+	maxMTU  = 65535
 )
 
 // plan is a checked Config with its defaults, and the addresses that follow from it.
 type plan struct {
 	Config
 	guest, router, dns netip.Addr
-	host               netip.Addr // stands for the host's loopback; not valid: off
+	router6, dns6      netip.Addr // not valid: there is no IPv6
+	host, host6        netip.Addr // stand for the host's loopback; not valid: off
 	guestMAC           [6]byte
 	routerMAC          [6]byte
 }
@@ -88,6 +96,14 @@ func (c Config) plan() (plan, error) {
 	p.routerMAC = [6]byte{0x02, 'u', 'k', 'v', 'm', hostRouter}
 	p.guestMAC = c.MAC
 	setDefault(&p.guestMAC, [6]byte{0x02, 'u', 'k', 'v', 'm', hostGuest})
+	setDefault(&p.Subnet6, netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd}), 64))
+	p.NoIPv6 = p.NoIPv6 || c.MTU > 0 && c.MTU < minMTU6 && !c.Subnet6.IsValid()
+	if p.Ping == nil {
+		p.Ping = dialPing
+		if p.Dial != nil {
+			p.Ping = noPing
+		}
+	}
 	if p.Dial == nil {
 		p.Dial = new(net.Dialer).DialContext
 	}
@@ -104,6 +120,18 @@ func (c Config) plan() (plan, error) {
 	p.guest, p.router, p.dns = at(hostGuest), at(hostRouter), at(hostDNS)
 	if p.HostLoopback {
 		p.host = at(hostLoopback)
+	}
+	if !p.NoIPv6 {
+		p.Subnet6 = p.Subnet6.Masked()
+		at := func(host byte) netip.Addr {
+			a := p.Subnet6.Addr().As16()
+			a[15] = host
+			return netip.AddrFrom16(a)
+		}
+		p.router6, p.dns6 = at(hostRouter), at(hostDNS)
+		if p.HostLoopback {
+			p.host6 = at(hostLoopback)
+		}
 	}
 	if p.Search == nil {
 		// A host without the file has no search list.
@@ -127,6 +155,10 @@ func (p *plan) check() error {
 		return fmt.Errorf("subnet %v is not IPv4 with a prefix length from 8 to 27", p.Subnet)
 	case !routable(subnet):
 		return fmt.Errorf("subnet %v cannot be used by hosts", p.Subnet)
+	case !p.NoIPv6 && (!routable6(p.Subnet6.Addr()) || p.Subnet6.Bits() != 64):
+		return fmt.Errorf("subnet %v is not IPv6 for hosts with a prefix length of 64", p.Subnet6)
+	case !p.NoIPv6 && p.MTU < minMTU6:
+		return fmt.Errorf("mtu %d is less than %d, which IPv6 needs", p.MTU, minMTU6)
 	case p.MTU < minMTU || p.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is out of range %d to %d", p.MTU, minMTU, maxMTU)
 	case p.guestMAC[0]&1 != 0 || p.guestMAC == p.routerMAC:
@@ -152,6 +184,25 @@ func (p *plan) check() error {
 		}
 	}
 	return nil
+}
+
+// routerOf is the router's address for packets about a.
+func (p *plan) routerOf(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return p.router
+	}
+	return p.router6
+}
+
+// isOurs reports whether a is an address that something on our side has.
+func (p *plan) isOurs(a netip.Addr) bool {
+	switch a {
+	case p.router, p.dns, p.router6, p.dns6, routerLinkLocal:
+		return true
+	case p.host, p.host6: // not valid, and so not a, if the guest must not reach it
+		return true
+	}
+	return false
 }
 
 // guestConfig is what the guest is told.

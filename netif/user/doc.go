@@ -2,10 +2,11 @@
 // everything the guest talks to. It is what `ukvm run` uses unless told otherwise.
 //
 //	guest ◄─ frames ─► Link ─┬─ TCP: package tcpproxy, a socket for each connection, inside Send and Receive
-//	                         ├─ ARP, DHCP: answered here
-//	                         └─ netstack (gVisor) ─┬─ UDP: a table of flows, a socket and a goroutine for each
-//	                                               ├─ TCP of DialContext, Listen, DNS, and connections that are no sockets
-//	                                               └─ ICMP echo, fragments, and all that is malformed
+//	                         ├─ ARP, DHCP, neighbour discovery: answered here
+//	                         ├─ ICMP echo to others: a table of flows, an ICMP socket and a goroutine for each
+//	                         └─ netstack (gVisor) ─┬─ UDP: likewise
+//	                                               ├─ TCP of DialContext, Listen, DNS, IPv6, and connections that are no sockets
+//	                                               └─ ICMP echo to us, fragments, and all that is malformed
 //
 // # Addresses
 //
@@ -16,9 +17,17 @@
 //	.4   the host's loopback, also named host.ukvm.internal: only with Config.HostLoopback
 //	.15  the guest
 //
+// and one for IPv6, by default fd00::/64, in which ::2, ::3 and ::4 are the same. The guest makes its own addresses there
+// (RFC 4862): a router advertisement, sent when the guest asks for one, tells it the prefix, the router (fe80::2), the MTU
+// and the resolver (RFC 8106). As these are unique local addresses, a guest prefers IPv4 for what has both (RFC 6724).
+//
 // The guest reaches what the host reaches, through Config.Dial, but not the host's loopback (127.0.0.0/8, what is
 // assigned to loopback devices, 0.0.0.0/8), and neither link-local, multicast nor broadcast addresses: 169.254.169.254
-// stays out of reach. IPv6 ends at the host: published ports accept it, the guest sees IPv4.
+// stays out of reach; so does ::1, and what IPv6 has in place of the others. Where the host has no IPv6, the guest's
+// attempts end at once. Published ports accept IPv6, the guest sees IPv4.
+//
+// Echo requests go out by unprivileged ICMP sockets. Where the host does not permit them (net.ipv4.ping_group_range), the
+// guest is told that it is prohibited; the router answers in any case. Of IPv6 only those that fit the MTU go out.
 //
 // # Connections
 //

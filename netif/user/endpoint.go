@@ -10,7 +10,7 @@ import (
 	"ukvm.dev/netif"
 )
 
-// endpoint is netstack's side of the link. It carries bare IPv4 packets, so netstack needs no neighbour table: there is
+// endpoint is netstack's side of the link. It carries bare IP packets, so netstack needs no neighbour table: there is
 // one neighbour, and Link puts its address on the frames.
 type endpoint struct {
 	mtu        uint32
@@ -31,9 +31,9 @@ func newEndpoint(mtu int, out *queue) *endpoint {
 }
 
 // deliver gives a packet of the guest to netstack, which may keep it.
-func (e *endpoint) deliver(pkt *stack.PacketBuffer) {
+func (e *endpoint) deliver(version tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) {
 	if d := e.dispatcher.Load(); d != nil {
-		(*d).DeliverNetworkPacket(header.IPv4ProtocolNumber, pkt)
+		(*d).DeliverNetworkPacket(version, pkt)
 	}
 }
 

@@ -5,3 +5,6 @@ func WithResolvConf(c Config, path string) Config {
 	c.resolvConf = path
 	return c
 }
+
+// DialPing makes an ICMP socket.
+var DialPing = dialPing

@@ -54,12 +54,8 @@ func (l *Link) input(f *netif.Frame) bool {
 	}
 	var buf [headSize]byte
 	head := buf[:f.CopyTo(buf[:])]
-	if dst := [6]byte(head[0:6]); dst != l.plan.routerMAC && dst != broadcastMAC {
-		l.ignored.Add(1) // multicast, such as IPv6's neighbour discovery
-		return true
-	}
 	kind := binary.BigEndian.Uint16(head[12:14])
-	if kind != uint16(header.IPv4ProtocolNumber) && kind != uint16(header.ARPProtocolNumber) {
+	if !l.isForUs([6]byte(head[0:6]), kind) {
 		l.ignored.Add(1)
 		return true
 	}
@@ -70,13 +66,28 @@ func (l *Link) input(f *netif.Frame) bool {
 	}
 	packet := buffer.NewViewSize(f.Len - netif.EthernetSize)
 	copyBehind(packet.AsSlice(), f.Data, netif.EthernetSize)
-	if kind == uint16(header.ARPProtocolNumber) {
+	switch kind {
+	case uint16(header.ARPProtocolNumber):
 		l.inputARP(packet.AsSlice())
 		packet.Release()
-	} else {
+	case uint16(header.IPv6ProtocolNumber):
+		l.inputIPv6(packet)
+	default:
 		l.inputIPv4(packet)
 	}
 	return true
+}
+
+// isForUs reports whether frames to dst of a kind are looked at. IPv6 has multicast addresses of its own (RFC 2464
+// section 7) instead of broadcasts.
+func (l *Link) isForUs(dst [6]byte, kind uint16) bool {
+	switch kind {
+	case uint16(header.IPv4ProtocolNumber), uint16(header.ARPProtocolNumber):
+		return dst == l.plan.routerMAC || dst == broadcastMAC
+	case uint16(header.IPv6ProtocolNumber):
+		return dst == l.plan.routerMAC || dst[0] == 0x33 && dst[1] == 0x33
+	}
+	return false
 }
 
 // copyBehind fills dst from what follows the first skip bytes of data.
@@ -110,7 +121,7 @@ func (l *Link) inputIPv4(packet *buffer.View) {
 		return
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
-	l.endpoint.deliver(pkt)
+	l.endpoint.deliver(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
 }
 

@@ -14,15 +14,27 @@ import (
 
 const ttl = 64
 
-func address(a netip.Addr) tcpip.Address { return tcpip.AddrFrom4(a.As4()) }
+func address(a netip.Addr) tcpip.Address {
+	if a.Is4() {
+		return tcpip.AddrFrom4(a.As4())
+	}
+	return tcpip.AddrFrom16(a.As16())
+}
 
 func addrPort(a tcpip.Address, port uint16) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4(a.As4()), port)
+	if a.Len() == header.IPv4AddressSize {
+		return netip.AddrPortFrom(netip.AddrFrom4(a.As4()), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(a.As16()), port)
 }
 
 // sendUDP queues a datagram for the guest, in fragments if it is longer than the MTU. It copies payload.
 func (l *Link) sendUDP(src, dst netip.AddrPort, payload []byte) {
 	size := header.UDPMinimumSize + len(payload)
+	if !dst.Addr().Is4() {
+		l.sendUDP6(src, dst, payload)
+		return
+	}
 	if size > header.IPv4MaximumPayloadSize-header.IPv4MinimumSize {
 		return
 	}
@@ -31,7 +43,7 @@ func (l *Link) sendUDP(src, dst netip.AddrPort, payload []byte) {
 		b := packet.AsSlice()
 		encodeUDP(b[header.IPv4MinimumSize:], src, dst, payload)
 		l.encodeIPv4(b, header.UDPProtocolNumber, src.Addr(), dst.Addr(), 0, 0)
-		l.sendPacket(packet)
+		l.sendPacket(packet, header.IPv4ProtocolNumber)
 		return
 	}
 	datagram := buffer.NewViewSize(size)
@@ -66,7 +78,7 @@ func (l *Link) sendFragments(b []byte, protocol tcpip.TransportProtocolNumber, s
 			ip.SetChecksum(0)
 			ip.SetChecksum(^ip.CalculateChecksum())
 		}
-		l.sendPacket(packet)
+		l.sendPacket(packet, header.IPv4ProtocolNumber)
 	}
 }
 
@@ -79,37 +91,10 @@ func (l *Link) encodeIPv4(b header.IPv4, protocol tcpip.TransportProtocolNumber,
 	b.SetChecksum(^b.CalculateChecksum())
 }
 
-// sendPacket takes over packet, a whole IPv4 packet.
-func (l *Link) sendPacket(packet *buffer.View) {
+// sendPacket takes over packet, a whole IP packet.
+func (l *Link) sendPacket(packet *buffer.View, version tcpip.NetworkProtocolNumber) {
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
-	pkt.NetworkProtocolNumber = header.IPv4ProtocolNumber
+	pkt.NetworkProtocolNumber = version
 	l.out.put(pkt)
 	pkt.DecRef()
-}
-
-// unreachable tells the guest that what it sent from port src did not reach dst (RFC 792). Seq is the sequence number of
-// a TCP segment, which stacks compare, and nothing for UDP. Netstack's budget for ICMP messages applies.
-func (l *Link) unreachable(from netip.Addr, code header.ICMPv4Code, protocol tcpip.TransportProtocolNumber, src, dst netip.AddrPort, seq uint32) {
-	if !l.stack.AllowICMPMessage() {
-		return
-	}
-	const quoted = header.IPv4MinimumSize + 8 // the header and 64 bits, as in RFC 792
-	packet := buffer.NewViewSize(header.IPv4MinimumSize + header.ICMPv4MinimumSize + quoted)
-	b := packet.AsSlice()
-	icmp := header.ICMPv4(b[header.IPv4MinimumSize:])
-	icmp.SetType(header.ICMPv4DstUnreachable)
-	icmp.SetCode(code)
-	quote := icmp[header.ICMPv4MinimumSize:]
-	l.encodeIPv4(header.IPv4(quote), protocol, src.Addr(), dst.Addr(), 0, 0)
-	ports := header.UDP(quote[header.IPv4MinimumSize:])
-	ports.SetSourcePort(src.Port())
-	ports.SetDestinationPort(dst.Port())
-	ports.SetLength(header.UDPMinimumSize) // of a datagram that is a header; less is none
-	if protocol == header.TCPProtocolNumber {
-		ports.SetLength(uint16(seq >> 16)) // the place of the sequence number
-		ports.SetChecksum(uint16(seq))
-	}
-	icmp.SetChecksum(^checksum.Checksum(icmp, 0))
-	l.encodeIPv4(b, header.ICMPv4ProtocolNumber, from, l.plan.guest, 0, 0)
-	l.sendPacket(packet)
 }

@@ -14,6 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
@@ -48,12 +49,14 @@ type Link struct {
 	batch      [64]*stack.PacketBuffer // of Receive
 	queueFirst bool                    // in the last one
 
-	tcp  tcpproxy.Table
-	syns synTable
-	udp  udpTable
-	dns  dnsCounters
-	ipID atomic.Uint32
-	udps []*net.UDPConn // published
+	tcp        tcpproxy.Table
+	syns       synTable
+	udp        udpTable // flows
+	pings      udpTable // likewise, of echo requests
+	advertiser advertiser
+	dns        dnsCounters
+	ipID       atomic.Uint32
+	udps       []*net.UDPConn // published
 
 	txFrames, txBytes, txDropped atomic.Uint64
 	rxFrames, rxBytes, rxDropped atomic.Uint64
@@ -90,6 +93,8 @@ func New(c Config) (*Link, error) {
 	}
 	l.udp.max, l.udp.timeout = p.MaxUDP, p.UDPTimeout
 	l.udp.flows = make(map[udpKey]*udpEntry)
+	l.pings.max, l.pings.timeout = min(p.MaxUDP, maxPings), pingTimeout
+	l.pings.flows = make(map[udpKey]*udpEntry)
 	if err := l.open(); err != nil {
 		bound.close()
 		return nil, fmt.Errorf("start user-mode network: %w", err)
@@ -133,6 +138,7 @@ func (l *Link) open() (err error) {
 	l.forwarder = tcp.NewForwarder(l.stack, tcpBuffer, l.plan.MaxPending+1, l.guestConnects)
 	l.stack.SetTransportProtocolHandler(tcp.ProtocolNumber, l.handleTCP)
 	l.stack.SetTransportProtocolHandler(udp.ProtocolNumber, l.handleUDP)
+	l.stack.SetTransportProtocolHandler(icmp.ProtocolNumber4, l.handlePing)
 	return nil
 }
 
@@ -224,6 +230,8 @@ func (l *Link) Close() error {
 		conn.Close()
 	}
 	l.udp.close()
+	l.pings.close()
+	l.advertiser.close()
 	ended := make(chan struct{})
 	go func() { l.wg.Wait(); close(ended) }()
 	// A handshake that begins while the stack is closed is missed by it and never ends, so close it until none is left.

@@ -41,9 +41,11 @@ func (p *policy) decide(dst netip.AddrPort) (netip.AddrPort, verdict) {
 	switch {
 	case a == p.plan.host && p.plan.HostLoopback:
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dst.Port()), forward
-	case a == p.plan.router || a == p.plan.dns:
+	case a == p.plan.host6 && p.plan.HostLoopback:
+		return netip.AddrPortFrom(netip.IPv6Loopback(), dst.Port()), forward
+	case p.plan.isOurs(a):
 		return dst, refuse
-	case p.plan.Subnet.Contains(a):
+	case p.plan.Subnet.Contains(a), p.plan.Subnet6.Contains(a):
 		return dst, absent
 	case p.onLoopback(a):
 		return dst, forbid

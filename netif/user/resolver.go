@@ -144,8 +144,13 @@ func readMessage(r io.Reader) ([]byte, error) {
 	return message, err
 }
 
-// dnsQuery answers a datagram of the guest from src, in a goroutine of its own.
-func (l *Link) dnsQuery(src netip.AddrPort, query []byte) {
+// isDNS reports whether dst is our resolver.
+func (l *Link) isDNS(dst netip.AddrPort) bool {
+	return dst.Port() == dnsPort && (dst.Addr() == l.plan.dns || dst.Addr() == l.plan.dns6)
+}
+
+// dnsQuery answers a datagram of the guest from src to our address, in a goroutine of its own.
+func (l *Link) dnsQuery(ours netip.Addr, src netip.AddrPort, query []byte) {
 	select {
 	case l.resolver.slots <- struct{}{}:
 	default:
@@ -157,7 +162,7 @@ func (l *Link) dnsQuery(src netip.AddrPort, query []byte) {
 	l.wg.Go(func() {
 		defer func() { <-l.resolver.slots }()
 		if response := l.resolver.answer(l.ctx, "udp", query); response != nil {
-			l.sendUDP(netip.AddrPortFrom(l.plan.dns, dnsPort), src, response)
+			l.sendUDP(netip.AddrPortFrom(ours, dnsPort), src, response)
 		}
 	})
 }

@@ -2,11 +2,13 @@ package user
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -33,8 +35,9 @@ const (
 // it can stand in for all that the guest connects to, and sends from every address (spoofing).
 func newStack(p *plan, ep stack.LinkEndpoint) (*stack.Stack, error) {
 	s := stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		// Neither solicits or discovers anything: the guest is the only neighbour, and its router is here.
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	if err := setUp(s, p, ep); err != nil {
 		s.Destroy()
@@ -62,20 +65,23 @@ func setUp(s *stack.Stack, p *plan, ep stack.LinkEndpoint) error {
 	if err := s.CreateNIC(nic, ep); err != nil {
 		return fmt.Errorf("create nic: %v", err)
 	}
-	addrs := []tcpip.Address{address(p.router), address(p.dns)}
-	if p.HostLoopback {
-		addrs = append(addrs, address(p.host))
-	}
-	for _, a := range addrs {
+	for _, a := range []netip.Addr{p.router, p.dns, p.host, p.router6, p.dns6, p.host6} {
+		if !a.IsValid() {
+			continue
+		}
 		addr := tcpip.ProtocolAddress{
 			Protocol:          ipv4.ProtocolNumber,
-			AddressWithPrefix: tcpip.AddressWithPrefix{Address: a, PrefixLen: p.Subnet.Bits()},
+			AddressWithPrefix: tcpip.AddressWithPrefix{Address: address(a), PrefixLen: p.Subnet.Bits()},
+		}
+		if !a.Is4() {
+			addr.Protocol, addr.AddressWithPrefix.PrefixLen = ipv6.ProtocolNumber, p.Subnet6.Bits()
 		}
 		if err := s.AddProtocolAddress(nic, addr, stack.AddressProperties{}); err != nil {
 			return fmt.Errorf("add address: %v", err)
 		}
 	}
 	s.AddRoute(tcpip.Route{Destination: header.IPv4EmptySubnet, NIC: nic})
+	s.AddRoute(tcpip.Route{Destination: header.IPv6EmptySubnet, NIC: nic})
 	if err := s.SetPromiscuousMode(nic, true); err != nil {
 		return fmt.Errorf("set promiscuous mode: %v", err)
 	}

@@ -11,10 +11,11 @@ type Stats struct {
 	netif.Counters
 
 	Blocked uint64 // packets of the guest that are malformed, have a foreign source, or go where nothing may go
-	Ignored uint64 // frames of the guest that are neither IPv4 nor ARP, or multicast
+	Ignored uint64 // frames of the guest that are neither IP nor ARP, or multicast that nobody listens to
 
 	TCP     Flows
 	UDP     Flows
+	Ping    Flows  // of echo requests to others than the router
 	DNS     uint64 // queries answered
 	DNSLost uint64 // queries dropped because too many were under way
 }
@@ -48,6 +49,12 @@ func (l *Link) Stats() Stats {
 			ToHost:  l.udp.toHost.Load(),
 			ToGuest: l.udp.toGuest.Load(),
 			Refused: l.udp.refused.Load(),
+		},
+		Ping: Flows{
+			Open:    l.pings.open(),
+			ToHost:  l.pings.toHost.Load(),
+			ToGuest: l.pings.toGuest.Load(),
+			Refused: l.pings.refused.Load(),
 		},
 		DNS:     l.dns.queries.Load(),
 		DNSLost: l.dns.dropped.Load(),

@@ -2,7 +2,6 @@ package user
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -22,7 +21,7 @@ import (
 
 // TCP of the guest goes two ways. What sockets of the host can serve is package tcpproxy's: frames come and go without
 // netstack. Netstack has the rest: our own addresses, with DNS and what Listen and DialContext make, connections from a
-// Config.Dial that are no sockets, and segments that belong to nothing.
+// Config.Dial that are no sockets, IPv6, and segments that belong to nothing.
 
 // synTable has the connections that the guest is making through netstack. It is safe for concurrent use.
 type synTable struct {
@@ -133,12 +132,12 @@ func (l *Link) dialHost(ctx context.Context, target netip.AddrPort) (net.Conn, e
 }
 
 // tcpUnreachable tells the guest about an error of dialHost, unless it is to get a reset.
-func (l *Link) tcpUnreachable(src, dst netip.AddrPort, seq uint32, err error) (refused bool) {
-	code, refused := icmpCode(err)
-	if !refused {
-		l.unreachable(l.plan.router, code, header.TCPProtocolNumber, src, dst, seq)
+func (l *Link) tcpUnreachable(src, dst netip.AddrPort, seq uint32, err error) (reset bool) {
+	why := reasonOf(err)
+	if why != refused {
+		l.unreachable(l.plan.routerOf(dst.Addr()), why, header.TCPProtocolNumber, src, dst, seq)
 	}
-	return refused
+	return why == refused
 }
 
 // otherConnects gives a connection that is no socket to netstack, with the guest's SYN.
@@ -151,7 +150,7 @@ func (l *Link) otherConnects(host net.Conn, packet []byte) {
 	}
 	l.syns.offer(id, host)
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	l.endpoint.deliver(pkt)
+	l.endpoint.deliver(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
 	if host := l.syns.withdraw(id); host != nil {
 		l.tcp.Lost()
@@ -198,13 +197,18 @@ func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 		}
 		return
 	}
-	if host == nil && dst != netip.AddrPortFrom(l.plan.dns, dnsPort) {
-		_, verdict := l.policy.decide(dst)
+	isDNS := l.isDNS(dst)
+	if host == nil && !isDNS {
+		target, verdict := l.policy.decide(dst)
 		err := verdict.err()
-		l.tcp.Fail()
-		_, refused := icmpCode(err)
-		l.tcpUnreachable(src, dst, complete(refused), err)
-		return
+		if verdict == forward {
+			host, err = l.dialHost(l.ctx, target)
+		}
+		if err != nil {
+			l.tcp.Fail()
+			l.tcpUnreachable(src, dst, complete(reasonOf(err) == refused), err)
+			return
+		}
 	}
 	var wq waiter.Queue
 	ep, err := request.CreateEndpoint(&wq)
@@ -218,7 +222,7 @@ func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 	}
 	l.tcp.Established(true)
 	defer l.tcp.End()
-	if host == nil {
+	if isDNS {
 		l.serveDNS(newGuestConn(&wq, ep))
 		return
 	}
@@ -228,25 +232,14 @@ func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 // err is how the host would report a verdict other than forward.
 func (v verdict) err() error {
 	switch v {
+	case forward:
+		return nil
 	case absent:
 		return syscall.EHOSTUNREACH
 	case refuse:
 		return syscall.ECONNREFUSED
 	}
 	return syscall.EACCES
-}
-
-// icmpCode turns an error of Dial into what the guest is told (RFC 792, RFC 1812 section 5.2.7.1), or refused.
-func icmpCode(err error) (code header.ICMPv4Code, refused bool) {
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
-		return 0, true
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return header.ICMPv4AdminProhibited, false
-	case errors.Is(err, syscall.ENETUNREACH):
-		return header.ICMPv4NetUnreachable, false
-	}
-	return header.ICMPv4HostUnreachable, false
 }
 
 // seenAs is the address a peer on the host's side has for the guest: its own, unless that means something else to the

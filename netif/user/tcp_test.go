@@ -40,6 +40,12 @@ var pipes = map[string]pipe{
 		guest, host := connect(t, func() (net.Conn, error) { return g.Dial(timeout(t), "tcp", "192.0.2.1:80") }, listener)
 		return host, guest
 	},
+	"FromGuest6": func(t *testing.T) (net.Conn, net.Conn) {
+		listener := hostListener(t)
+		_, g, _ := newGuest6(t, user.Config{Dial: dialTo(listener.Addr())})
+		guest, host := connect(t, func() (net.Conn, error) { return g.Dial(timeout(t), "tcp", "[2001:db8::1]:80") }, listener)
+		return host, guest
+	},
 	"FromGuestOverOther": func(t *testing.T) (net.Conn, net.Conn) { // a connection that is no *net.TCPConn
 		listener := hostListener(t)
 		_, g := newGuest(t, user.Config{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

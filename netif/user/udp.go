@@ -12,8 +12,8 @@ import (
 
 // udpKey is a flow as the guest sees it.
 type udpKey struct {
-	guest uint16         // port of the guest
-	peer  netip.AddrPort // the other side
+	guest netip.AddrPort // address and port of the guest; of a ping: the identifier
+	peer  netip.AddrPort // the other side; of a ping: port 0
 }
 
 // udpFlow is something that takes the guest's datagrams; what comes back, it sends with Link.sendUDP.
@@ -145,11 +145,11 @@ func (l *Link) handleUDP(id stack.TransportEndpointID, pkt *stack.PacketBuffer) 
 	}
 	payload = payload[:udp.Length()-header.UDPMinimumSize]
 	src, dst := addrPort(id.RemoteAddress, id.RemotePort), addrPort(id.LocalAddress, id.LocalPort)
-	key := udpKey{guest: src.Port(), peer: dst}
+	key := udpKey{guest: src, peer: dst}
 	e := l.udp.find(key)
 	if e == nil {
-		if dst == netip.AddrPortFrom(l.plan.dns, dnsPort) {
-			l.dnsQuery(src, payload)
+		if l.isDNS(dst) {
+			l.dnsQuery(dst.Addr(), src, payload)
 			return true
 		}
 		target, verdict := l.policy.decide(dst)
@@ -157,7 +157,7 @@ func (l *Link) handleUDP(id stack.TransportEndpointID, pkt *stack.PacketBuffer) 
 			l.udpUnreachable(key, verdict.err())
 			return true
 		}
-		if e = l.udp.add(key, func(e *udpEntry) udpFlow { return l.newHostFlow(key, target, e) }); e == nil {
+		if e = l.udp.add(key, func(e *udpEntry) udpFlow { return l.newUDPFlow(key, target, e) }); e == nil {
 			return true
 		}
 	}
@@ -169,10 +169,10 @@ func (l *Link) handleUDP(id stack.TransportEndpointID, pkt *stack.PacketBuffer) 
 
 // udpUnreachable tells the guest that the flow's peer cannot be reached, for the reason err.
 func (l *Link) udpUnreachable(key udpKey, err error) {
-	from := l.plan.router
-	code, refused := icmpCode(err)
-	if refused {
-		from, code = key.peer.Addr(), header.ICMPv4PortUnreachable
+	from := l.plan.routerOf(key.peer.Addr())
+	why := reasonOf(err)
+	if why == refused {
+		from = key.peer.Addr() // it says itself that the port is not in use
 	}
-	l.unreachable(from, code, header.UDPProtocolNumber, netip.AddrPortFrom(l.plan.guest, key.guest), key.peer, 0)
+	l.unreachable(from, why, header.UDPProtocolNumber, key.guest, key.peer, 0)
 }

@@ -200,3 +200,32 @@ func TestDialContextUDP(t *testing.T) {
 		}
 	}
 }
+
+// TestUDPRefusedTwice sends two datagrams before the flow's socket is there: the answer to the first comes as the error of
+// sending the second, and the flow ends all the same.
+func TestUDPRefusedTwice(t *testing.T) {
+	netiftest.Leaks(t)
+	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	dial := make(chan struct{})
+	l, g := newGuest(t, user.Config{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		<-dial
+		return dialTo(closed.LocalAddr())(ctx, network, address)
+	}})
+	c, err := g.Dial(timeout(t), "udp", "192.0.2.1:99")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		if _, err := c.Write([]byte("anyone?")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "two datagrams", func() bool { return l.Stats().UDP.ToHost == 2 })
+	close(dial)
+	eventually(t, "flow gone", func() bool { return l.Stats().UDP.Open == 0 })
+}

@@ -64,7 +64,7 @@ func (l *Link) servePort(conn *net.UDPConn, port uint16) {
 		}
 		f.entry.touch()
 		l.udp.toGuest.Add(1)
-		l.sendUDP(f.key.peer, netip.AddrPortFrom(l.plan.guest, port), buf[:n])
+		l.sendUDP(f.key.peer, f.key.guest, buf[:n])
 	}
 }
 
@@ -81,7 +81,7 @@ func (p *guestPort) flow(peer netip.AddrPort) *guestFlow {
 	// Peers that share an address in the guest's eyes need different ports there.
 	const tries = 64
 	for range tries {
-		f.key = udpKey{guest: p.port, peer: seen}
+		f.key = udpKey{guest: netip.AddrPortFrom(p.link.plan.guest, p.port), peer: seen}
 		e := p.link.udp.add(f.key, func(e *udpEntry) udpFlow { f.entry = e; return f })
 		if e == nil {
 			return nil

@@ -20,8 +20,13 @@ const udpBacklog = 16
 // receives. A connection that is no socket may block, so another goroutine sends to it.
 type hostFlow struct {
 	link  *Link
+	table *udpTable
 	key   udpKey
 	entry *udpEntry
+
+	dial    func(context.Context) (net.Conn, error)
+	deliver func(payload []byte) // to the guest; it does not keep payload
+	failed  func(error)          // tells the guest why nothing will come
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -32,11 +37,21 @@ type hostFlow struct {
 	backlog chan []byte     // takes datagrams while raw is nil
 }
 
-// newHostFlow starts a flow; errors of the dial come to the guest as ICMP.
-func (l *Link) newHostFlow(key udpKey, target netip.AddrPort, e *udpEntry) udpFlow {
-	f := &hostFlow{link: l, key: key, entry: e, backlog: make(chan []byte, udpBacklog)}
+// newUDPFlow starts a flow of datagrams; errors come to the guest as ICMP.
+func (l *Link) newUDPFlow(key udpKey, target netip.AddrPort, e *udpEntry) udpFlow {
+	return l.startFlow(&hostFlow{
+		table: &l.udp, key: key, entry: e,
+		dial:    func(ctx context.Context) (net.Conn, error) { return l.plan.Dial(ctx, "udp", target.String()) },
+		deliver: func(payload []byte) { l.sendUDP(key.peer, key.guest, payload) },
+		failed:  func(err error) { l.udpUnreachable(key, err) },
+	})
+}
+
+func (l *Link) startFlow(f *hostFlow) *hostFlow {
+	f.link = l
+	f.backlog = make(chan []byte, udpBacklog)
 	f.ctx, f.cancel = context.WithCancel(l.ctx)
-	l.wg.Go(func() { f.run(target) })
+	l.wg.Go(f.run)
 	return f
 }
 
@@ -54,10 +69,14 @@ func (f *hostFlow) send(payload []byte) {
 }
 
 // sendTo sends a datagram to addr, or the socket's peer if that is nil. It does not wait: a full socket buffer loses the
-// datagram. Errors come to the receiver too.
+// datagram. The answer of the network to an earlier datagram can come as this one's error, and is lost to the receiver
+// then; so the datagram, which has not been sent, is sent again, to bring another answer.
 func sendTo(raw syscall.RawConn, payload []byte, addr unix.Sockaddr) {
 	raw.Write(func(fd uintptr) bool {
-		unix.SendmsgN(int(fd), payload, nil, addr, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		_, err := unix.SendmsgN(int(fd), payload, nil, addr, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		if err != nil && err != unix.EAGAIN {
+			unix.SendmsgN(int(fd), payload, nil, addr, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		}
 		return true
 	})
 }
@@ -72,10 +91,10 @@ func (f *hostFlow) end() {
 }
 
 // run dials and receives until the flow ends.
-func (f *hostFlow) run(target netip.AddrPort) {
-	defer f.link.udp.remove(f.key, f.entry)
+func (f *hostFlow) run() {
+	defer f.table.remove(f.key, f.entry)
 	ctx, cancel := context.WithTimeout(f.ctx, f.link.plan.DialTimeout)
-	conn, err := f.link.plan.Dial(ctx, "udp", target.String())
+	conn, err := f.dial(ctx)
 	cancel()
 	if err != nil {
 		f.report(err)
@@ -133,8 +152,8 @@ func (f *hostFlow) receive() error {
 	}
 	defer f.link.buffers.put(buf)
 	f.entry.touch()
-	f.link.udp.toGuest.Add(1)
-	f.link.sendUDP(f.key.peer, netip.AddrPortFrom(f.link.plan.guest, f.key.guest), (*buf)[:n])
+	f.table.toGuest.Add(1)
+	f.deliver((*buf)[:n])
 	return nil
 }
 
@@ -165,6 +184,6 @@ func (l *Link) readDatagram(conn net.Conn, raw syscall.RawConn) (buf *[]byte, n 
 // report tells the guest why nothing will come.
 func (f *hostFlow) report(err error) {
 	if f.ctx.Err() == nil {
-		f.link.udpUnreachable(f.key, err)
+		f.failed(err)
 	}
 }

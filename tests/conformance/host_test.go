@@ -59,7 +59,7 @@ func newHost(t testing.TB, c card, start int64) *host {
 		t.Fatal(err)
 	}
 	h.iface = i
-	if err := i.Configure(hypercall.NetConfig{Addr: hostAddr.As4(), Prefix: 24}); err != nil {
+	if err := i.Configure(hypercall.NetConfig{Addr: hostAddr.As4(), Prefix: 24, Router: peerAddr.As4()}); err != nil {
 		t.Fatal(err)
 	}
 	h.arp(wire.ARPRequest, peerAddr)

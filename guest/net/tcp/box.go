@@ -31,6 +31,7 @@ type Stats struct {
 	ResetsRx         uint64
 	ChallengeAcks    uint64
 	ZeroWindowProbes uint64
+	BlackHoles       uint64 // times a path MTU was lowered because full-size segments kept getting lost
 	KeepAliveProbes  uint64
 	MemoryPressure   uint64 // segments dropped because the buffers of the box were full
 }

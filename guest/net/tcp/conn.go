@@ -52,6 +52,7 @@ type Conn struct {
 	mtu  int // of the path
 	tso  int // see route.Route
 	noDF bool
+	path path // while mtu is less than it was
 
 	scaling bool // the peer has sent a window scale option: both ends shift (RFC 7323 §2.2), be it by 0
 

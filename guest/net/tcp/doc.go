@@ -1,6 +1,7 @@
 // Package tcp is the TCP box: RFC 9293 with window scaling, timestamps and PAWS (RFC 7323), retransmission timing of
 // RFC 6298, congestion control of RFC 5681 with NewReno recovery (RFC 6582), limited transmit (RFC 3042) and initial
-// window of RFC 6928, the defences of RFC 5961, RFC 6528 and RFC 6056, SYN cookies (RFC 4987), and RFC 6191 for reuse of TIME-WAIT.
+// window of RFC 6928, the defences of RFC 5961, RFC 6528 and RFC 6056, SYN cookies (RFC 4987), path MTU discovery that
+// notices black holes (RFC 1191, RFC 4821), and RFC 6191 for reuse of TIME-WAIT.
 //
 //	 Conn.Read ▲                          │ Conn.Write: the one copy on the way down
 //	┌──────────┴──────────┐       ┌───────▼───────────┐
@@ -22,7 +23,7 @@
 //
 // Files: conn (the control block), state, user (calls from above), listen, cookies, segment, input (what arrives),
 // opening (the handshakes), ack, recovery, congestion, rtt, output, emit, sendbuffer, receive (queues and window), timers,
-// timewait, ports, isn, failure (ICMP), limits.
+// timewait, ports, isn, failure (ICMP), pmtu, limits.
 //
 // Not here, and the reason: SACK, RACK, CUBIC and IPv6 come next and have their places (Congestion,
 // recovery.go, opening.go; addresses are netip.Addr already); urgent data is received as ordinary data, which

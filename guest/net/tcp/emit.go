@@ -21,6 +21,9 @@ func (c *Conn) sendData(at seq, n int, fin bool) {
 	}
 	if n > c.snd.mss {
 		p.Net.GSOType = hypercall.GSOTCP4
+		if c.flow.local.Is6() {
+			p.Net.GSOType = hypercall.GSOTCP6
+		}
 		p.Net.GSOSize = uint16(c.snd.mss)
 	}
 	now := c.box.Now()

@@ -99,7 +99,7 @@ func (c *Conn) Listen(backlog int) (*Listener, error) {
 // SetBacklog changes the bound on connections not yet accepted.
 func (l *Listener) SetBacklog(n int) { l.backlog = min(max(n, 1), MaxBacklog) }
 
-// Local returns the address and port; the zero Addr stands for all.
+// Local returns the address, as route.Covers has it, and port.
 func (l *Listener) Local() (netip.Addr, uint16) { return l.bound.addr, l.bound.port }
 
 // listener finds who listens on a port at an address: one bound to that address before one bound to all; among equals,
@@ -109,7 +109,7 @@ func (b *Box) listener(addr netip.Addr, port uint16) *Listener {
 	exact, equals := false, uint64(0)
 	for l := b.listeners[port]; l != nil; l = l.next {
 		match := l.bound.addr == addr
-		if l.bound.addr.IsValid() && !match || exact && !match {
+		if !route.Covers(l.bound.addr, addr) || exact && !match {
 			continue
 		}
 		if best == nil || match && !exact {

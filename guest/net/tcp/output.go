@@ -4,6 +4,7 @@ package tcp
 // short ones where Nagle's algorithm (in Minshall's variant) and RFC 9293 §3.8.6.2.1 allow.
 func (c *Conn) output() {
 	now := c.box.Now()
+	c.raise(now)
 	if c.snd.max == c.snd.una && c.snd.last != 0 && now-c.snd.last > c.rtt.timeout() {
 		c.cc.idle()
 	}

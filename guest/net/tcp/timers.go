@@ -115,6 +115,7 @@ func (c *Conn) retransmitTimeout(now int64) {
 		c.rtt.timing = false
 		c.sendSyn()
 	default:
+		c.suspectBlackHole()
 		c.timeoutLoss()
 		c.touch()
 	}

@@ -3,6 +3,7 @@
 package offload
 
 import (
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -15,21 +16,31 @@ import (
 // pseudo header, as NeedsCsum demands. Packets without such a checksum get the zero header: fragments, other protocols,
 // and packets that did not come from gVisor's transports, which have no headers marked.
 func Header(pkt *stack.PacketBuffer) hypercall.NetHeader {
-	ip := header.IPv4(pkt.NetworkHeader().Slice())
-	transport := pkt.TransportHeader().Slice()
-	if pkt.NetworkProtocolNumber != header.IPv4ProtocolNumber || len(ip) == 0 || len(transport) == 0 {
+	network, transport := pkt.NetworkHeader().Slice(), pkt.TransportHeader().Slice()
+	if len(network) == 0 || len(transport) == 0 {
 		return hypercall.NetHeader{}
 	}
-	if ip.More() || ip.FragmentOffset() != 0 {
+	var protocol tcpip.TransportProtocolNumber
+	var src, dst tcpip.Address
+	switch pkt.NetworkProtocolNumber {
+	case header.IPv4ProtocolNumber:
+		ip := header.IPv4(network)
+		if ip.More() || ip.FragmentOffset() != 0 {
+			return hypercall.NetHeader{}
+		}
+		protocol, src, dst = ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress()
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(network) // a fragment has another next header
+		protocol, src, dst = ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress()
+	default:
 		return hypercall.NetHeader{}
 	}
-	length := uint16(len(transport) + pkt.Data().Size())
-	pseudo := header.PseudoHeaderChecksum(ip.TransportProtocol(), ip.SourceAddress(), ip.DestinationAddress(), length)
+	pseudo := header.PseudoHeaderChecksum(protocol, src, dst, uint16(len(transport)+pkt.Data().Size()))
 	h := hypercall.NetHeader{
 		Flags:     hypercall.NeedsCsum,
-		CsumStart: uint16(netif.EthernetSize + len(ip)),
+		CsumStart: uint16(netif.EthernetSize + len(network)),
 	}
-	switch ip.TransportProtocol() {
+	switch protocol {
 	case header.TCPProtocolNumber:
 		header.TCP(transport).SetChecksum(pseudo)
 		h.CsumOffset = header.TCPChecksumOffset
@@ -40,10 +51,19 @@ func Header(pkt *stack.PacketBuffer) hypercall.NetHeader {
 	default:
 		return hypercall.NetHeader{}
 	}
-	if gso := pkt.GSOOptions; gso.Type == stack.GSOTCPv4 && pkt.Data().Size() > int(gso.MSS) {
-		h.GSOType = hypercall.GSOTCP4
-		h.GSOSize = gso.MSS
-		h.HdrLen = h.CsumStart + uint16(len(transport))
+	gso := pkt.GSOOptions
+	if pkt.Data().Size() <= int(gso.MSS) {
+		return h
 	}
+	switch gso.Type {
+	case stack.GSOTCPv4:
+		h.GSOType = hypercall.GSOTCP4
+	case stack.GSOTCPv6:
+		h.GSOType = hypercall.GSOTCP6
+	default:
+		return h
+	}
+	h.GSOSize = gso.MSS
+	h.HdrLen = h.CsumStart + uint16(len(transport))
 	return h
 }
