@@ -51,9 +51,10 @@ const pickUpTime = 300e9
 
 // wireFilter puts the filter where its rules are, and nowhere else.
 func (s *Stack) wireFilter() {
-	f, ip := &s.boxes.Filter, &s.boxes.IP4
-	ip.Prerouting, ip.Input, ip.Forwarding = f.Hook(filter.Prerouting), f.Hook(filter.Input), f.Hook(filter.Forward)
-	ip.Output, ip.Postrouting = f.Hook(filter.Output), f.Hook(filter.Postrouting)
+	f, ip, ip6 := &s.boxes.Filter, &s.boxes.IP4, &s.boxes.IP6
+	pre, in, forward, out, post := f.Hook(filter.Prerouting), f.Hook(filter.Input), f.Hook(filter.Forward), f.Hook(filter.Output), f.Hook(filter.Postrouting)
+	ip.Prerouting, ip.Input, ip.Forwarding, ip.Output, ip.Postrouting = pre, in, forward, out, post
+	ip6.Prerouting, ip6.Input, ip6.Forwarding, ip6.Output, ip6.Postrouting = pre, in, forward, out, post
 }
 
 // linkNames are the names of all interfaces by index.

@@ -50,8 +50,12 @@ func (h *host) filter(t testing.TB, c *filter.Config) {
 // result is how a connect ends: 0 if it succeeds, EINPROGRESS if nobody answers within a second.
 func (w *world) result(h *host, to string) syscall.Errno {
 	w.t.Helper()
+	addr := netip.MustParseAddrPort(to)
 	c := h.socket(w.t, sockStream, 0)
-	c.must(c.Connect(netip.MustParseAddrPort(to)), syscall.EINPROGRESS)
+	if addr.Addr().Is6() {
+		c = h.socket6(w.t, sockStream)
+	}
+	c.must(c.Connect(addr), syscall.EINPROGRESS)
 	w.clock.RunUntil(seconds, func() bool { return c.level&(posix.EventOut|posix.EventErr) != 0 })
 	e := syscall.EINPROGRESS
 	if c.level&(posix.EventOut|posix.EventErr) != 0 {
@@ -309,5 +313,44 @@ func (w *world) say(from, to *sock, text string) {
 	w.clock.Run(seconds)
 	if got, e := to.recv(100); got != text || e != 0 {
 		w.t.Errorf("%q, %v instead of %q", got, e, text)
+	}
+}
+
+// TestFilter6 has the same rules hold for IPv6, and neighbour discovery go on whatever they are.
+func TestFilter6(t *testing.T) {
+	w := quiet(t).with6()
+	for port := uint16(80); port <= 84; port++ {
+		l := w.b.socket6(t, sockStream)
+		l.must(l.Bind(netip.AddrPortFrom(netip.IPv6Unspecified(), port)))
+		l.must(l.Listen(10))
+	}
+	c := stateful(80)
+	c.Chains[0].Rules = append(c.Chains[0].Rules,
+		portRule(wire.ProtoTCP, 82, filter.Reject),
+		answer(portRule(wire.ProtoTCP, 83, filter.Reject), filter.AnswerPort),
+		answer(portRule(wire.ProtoTCP, 84, filter.Reject), filter.AnswerProhibited))
+	w.b.filter(t, c)
+	out := stateful()
+	out.Chains = append(out.Chains,
+		rules("output", filter.Accept, portRule(wire.ProtoTCP, 90, filter.Reject), answer(portRule(wire.ProtoTCP, 91, filter.Reject), filter.AnswerHost)).Chains[0],
+		rules("postrouting", filter.Accept, answer(portRule(wire.ProtoTCP, 92, filter.Reject), filter.AnswerPort)).Chains[0],
+		rules("prerouting", filter.Accept, portRule(wire.ProtoTCP, 93, filter.Reject)).Chains[0])
+	w.a.filter(t, out)
+	local := w.b.iface.link6.LinkLocal()
+	for port, want := range map[string]syscall.Errno{
+		"80": 0, "81": syscall.EINPROGRESS, "82": syscall.ECONNREFUSED, "83": syscall.ECONNREFUSED, "84": syscall.EHOSTUNREACH,
+		"90": syscall.ECONNREFUSED, "91": syscall.EHOSTUNREACH, "92": syscall.ECONNREFUSED,
+	} {
+		for _, to := range []string{"[2001:db8::2]:", "[" + local.String() + "%2]:"} {
+			if e := w.result(w.a, to+port); e != want {
+				t.Errorf("%s%s: %v, want %v", to, port, e, want)
+			}
+		}
+	}
+	if e := w.result(w.b, "[2001:db8::1]:93"); e != syscall.ECONNREFUSED {
+		t.Errorf("before routing: %v", e)
+	}
+	if n := w.b.stat(t, "ip6.input_dropped"); n == 0 {
+		t.Error("nothing was dropped")
 	}
 }

@@ -27,6 +27,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"ip6.packets_rx", ip6.PacketsRx}, {"ip6.packets_tx", ip6.PacketsTx}, {"ip6.packets_dropped", ip6.PacketsDropped},
 		{"ip6.prerouting_dropped", ip6.PreroutingDropped}, {"ip6.postrouting_dropped", ip6.PostroutingDropped},
 		{"ip6.input_dropped", ip6.InputDropped}, {"ip6.output_dropped", ip6.OutputDropped},
+		{"ip6.forward_dropped", ip6.ForwardDropped},
 		{"ip6.fragments_rx", ip6.FragmentsRx}, {"ip6.fragments_tx", ip6.FragmentsTx},
 		{"ip6.reassembled", ip6.Reassembled}, {"ip6.reassembly_failed", ip6.ReassemblyFailed},
 
