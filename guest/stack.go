@@ -24,6 +24,14 @@ func Counters(f func(name string, value uint64)) {
 	}
 }
 
+// FilterRules calls f with each rule in force and what it has matched, in packets and bytes, in order; and, with a nil
+// rule, with what the policy of a chain has decided about. f must not use the network. Natively there are none.
+func FilterRules(f func(chain string, r *FilterRule, packets, bytes uint64)) {
+	if s := stack(); s != nil {
+		s.FilterRules(f)
+	}
+}
+
 // Rewire calls f between two packets with the boxes of the stack and the network cards, to look at them or to join them
 // otherwise: what a box hands packets to is a function value, which may be replaced or wrapped. f and what it puts there
 // must not wait and must not use the network; who gets a packet hands it on or calls its Release, exactly once. Natively

@@ -49,6 +49,17 @@ func (s *Stack) firewall(code []byte) {
 // that nobody has seen begin.
 const pickUpTime = 300e9
 
+// FilterRules calls f with each rule of the packet filter and what it has matched, in packets and bytes, in order; and,
+// with a nil rule, with what the policy of a chain has decided about. f is called with the stack's lock held and must
+// not call the stack.
+func (s *Stack) FilterRules(f func(chain string, r *filter.Rule, packets, bytes uint64)) {
+	s.enter()
+	defer s.leave()
+	if t := s.boxes.Filter.Table(); t != nil {
+		t.Rules(f)
+	}
+}
+
 // wireFilter puts the filter where its rules are, and nowhere else.
 func (s *Stack) wireFilter() {
 	f, ip, ip6 := &s.boxes.Filter, &s.boxes.IP4, &s.boxes.IP6

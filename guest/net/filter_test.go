@@ -1,6 +1,7 @@
 package net
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -99,6 +100,15 @@ func TestFilterInput(t *testing.T) {
 	}
 	if n := w.b.stat(t, "ip4.input_dropped"); n != w.b.boxes.Filter.Stats[filter.Input].Dropped+4 {
 		t.Errorf("ip4.input_dropped: %d", n)
+	}
+	var lines []string
+	w.b.FilterRules(func(chain string, r *filter.Rule, packets, bytes uint64) {
+		if r == nil || r.Verdict != filter.Accept && packets > 0 {
+			lines = append(lines, fmt.Sprint(chain, r == nil, packets > 0, bytes/max(packets, 1) >= 28))
+		}
+	})
+	if got, want := strings.Join(lines, "; "), strings.Repeat("inputfalse true true; ", 4)+"inputtrue true true"; got != want {
+		t.Errorf("rules: %s", got)
 	}
 	w.b.filter(t, nil)
 	if e := w.result(w.a, "10.0.0.2:81"); e != 0 {
@@ -352,5 +362,58 @@ func TestFilter6(t *testing.T) {
 	}
 	if n := w.b.stat(t, "ip6.input_dropped"); n == 0 {
 		t.Error("nothing was dropped")
+	}
+}
+
+// TestFilterFirst loads rules before there are network cards, as a guest does, and they name one.
+func TestFilterFirst(t *testing.T) {
+	w := &world{t: t, clock: nettest.NewClock()}
+	w.a, w.b = w.newHost(1, 1), w.newHost(1, 2)
+	w.link = nettest.NewLink(w.clock, 1, nettest.Faults{}, w.a.Pool(), w.b.Pool())
+	r := portRule(wire.ProtoTCP, 80, filter.Drop)
+	r.In = []string{"eth0"}
+	o := portRule(wire.ProtoTCP, 81, filter.Drop)
+	o.In = []string{"eth1"}
+	c := stateful()
+	c.Chains[0].Policy, c.Chains[0].Rules = filter.Accept, append(c.Chains[0].Rules, r, o)
+	w.b.filter(t, c)
+	w.a.attach(t, w.link.A, nic.Features{})
+	w.b.attach(t, w.link.B, nic.Features{})
+	w.b.listen(t, 80)
+	w.b.listen(t, 81)
+	for to, want := range map[string]syscall.Errno{"10.0.0.2:80": syscall.EINPROGRESS, "10.0.0.2:81": 0} {
+		if e := w.result(w.a, to); e != want {
+			t.Errorf("%s: %v, want %v", to, e, want)
+		}
+	}
+	if w.b.boxes.Conntrack.PickUp != 0 {
+		t.Error("connections are picked up although nothing has been missed")
+	}
+}
+
+// TestFilterNoAllocations: neither rules nor tracking allocate for a packet.
+func TestFilterNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
+	w := newWirePair(t, nic.Features{TxChecksum: true}, 1500)
+	w.b.filter(t, benchRules(20, true))
+	c, s := w.connect(t)
+	b := make([]byte, 1000)
+	exchange := func() {
+		c.Send(b, netip.AddrPort{}, 0)
+		w.shuttle()
+		s.Recv(b, 0)
+		s.Send(b, netip.AddrPort{}, 0)
+		w.shuttle()
+		if n, _, _, e := c.Recv(b, 0); n != len(b) || e != 0 {
+			t.Fatal(n, e)
+		}
+	}
+	for range 100 {
+		exchange()
+	}
+	if n := testing.AllocsPerRun(500, exchange); n > 0.5 {
+		t.Errorf("%.2f allocations for a request and its answer", n)
 	}
 }

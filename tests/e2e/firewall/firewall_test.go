@@ -31,7 +31,7 @@ chain input {
     state established, related accept
     state invalid count invalid drop
     tcp dport 80 saddr @host count web accept
-    tcp dport 82 count refused reject
+    iif eth0 tcp dport 82 count refused reject
     tcp dport 83 count prohibited log "nobody" reject with prohibited
     udp dport 53 limit 1/hour burst 3 count names accept
     tcp dport 81 count silent
