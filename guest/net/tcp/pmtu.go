@@ -56,8 +56,7 @@ func (c *Conn) tooBig(mtu int) {
 		c.noDF = true
 	}
 	if c.state.transmits() && c.shrink(mtu) {
-		c.rtt.timing = false
-		c.snd.nxt = c.snd.una // all of it was lost, but not to congestion (RFC 1191 §6.5)
+		c.goBack() // all of it was lost, but not to congestion (RFC 1191 §6.5)
 		c.touch()
 	}
 }
