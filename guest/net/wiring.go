@@ -134,6 +134,9 @@ func (s *Stack) wireInterface(i *Interface) {
 
 	i.link6.Output = i.NDP.Resolve
 
+	i.wireRA()
+	i.RA.Now, i.RA.Wheel, i.RA.MTU = now, &s.wheel, i.mtu
+
 	i.DHCP.Send = i.sendDHCP
 	i.DHCP.Bound = i.bound
 	i.DHCP.Lost = i.lost
