@@ -9,6 +9,7 @@ import (
 	"ukvm.dev/guest/net/eth"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/ip6"
+	"ukvm.dev/guest/net/mcast"
 	"ukvm.dev/guest/net/ndp"
 	"ukvm.dev/guest/net/nic"
 	"ukvm.dev/guest/net/packet"
@@ -31,6 +32,8 @@ type Interface struct {
 	NDP  ndp.Box
 	DHCP dhcp.Client
 	RA   slaac.Client
+	IGMP mcast.Box
+	MLD  mcast.Box
 
 	stack    *Stack
 	ready    chan struct{} // closed when there is an address

@@ -73,6 +73,7 @@ func (i *Interface) defaultRoute(router netip.Addr) route.Entry {
 // stop6 takes the interface's IPv6 addresses and routes away.
 func (i *Interface) stop6() {
 	i.RA.Stop()
+	defer i.MLD.Stop() // nobody is left to say it
 	for _, a := range i.link6.Addrs() {
 		i.NDP.Forget(a.Addr())
 	}

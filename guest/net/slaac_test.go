@@ -1,6 +1,7 @@
 package net
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"testing"
@@ -103,5 +104,73 @@ func TestRouterAdvertisement(t *testing.T) {
 	w.clock.Run(600 * seconds)
 	if left := auto(); len(left) != 0 {
 		t.Errorf("still there: %v", left)
+	}
+}
+
+// TestGroupsAnnounced joins groups of both IPs and looks at the reports, as a switch would.
+func TestGroupsAnnounced(t *testing.T) {
+	w := newWorld(t, 1, nettest.Faults{Delay: 1000}, nic.Features{}).with6()
+	var igmp, mld [][]byte
+	w.link.A.Tap = func(f []byte) bool {
+		f = append([]byte(nil), f...)
+		switch ip := f[wire.EthernetSize:]; {
+		case f[12] == 0x08 && f[13] == 0 && ip[9] == wire.ProtoIGMP:
+			h, ok := wire.ParseIPv4(ip)
+			if !ok || !h.ChecksumOK() || len(h) != wire.RouterAlertSize || h.TTL() != 1 || wire.Checksum(ip[len(h):h.TotalLen()]) != 0 {
+				t.Errorf("%x", ip)
+			}
+			igmp = append(igmp, ip[len(h):h.TotalLen()])
+		case f[12] == 0x86 && ip[6] == wire.ProtoHopByHop:
+			h := wire.IPv6(ip[:wire.IPv6Size])
+			m := ip[wire.IPv6Size+8:]
+			s := wire.Pseudo(h.Src(), h.Dst(), wire.ProtoICMPv6, len(m))
+			if s.Add(m); s.Checksum() != 0 || h.HopLimit() != 1 || !h.Src().IsLinkLocalUnicast() {
+				t.Errorf("%x", ip)
+			}
+			mld = append(mld, m)
+		}
+		return true
+	}
+	d4, d6 := w.a.socket(t, sockDgram, 0), w.a.socket6(t, sockDgram)
+	d4.must(d4.SetOption(solIP, ipAddMembership, []byte{239, 1, 2, 3, 0, 0, 0, 0, 2, 0, 0, 0}))
+	group := netip.MustParseAddr("ff05::1234")
+	g := group.As16()
+	d6.must(d6.SetOption(solIPv6, ipv6JoinGroup, append(g[:], 2, 0, 0, 0)))
+	w.clock.Run(3 * seconds)
+	want4 := []byte{wire.GroupToExclude, 0, 0, 0, 239, 1, 2, 3}
+	want6 := append([]byte{wire.GroupToExclude, 0, 0, 0}, g[:]...)
+	for i := range 2 {
+		if len(igmp) != 2 || len(mld) != 2 || !bytes.Equal(igmp[i][8:], want4) || !bytes.Equal(mld[i][8:], want6) {
+			t.Fatalf("after joining: %x, %x", igmp, mld)
+		}
+	}
+	// A router asks: each group is named, also those of the host's addresses.
+	igmp, mld = nil, nil
+	w.b.Do(func(b *Boxes, _ []*Interface) {
+		p := w.b.pool.Linear(12)
+		copy(p.Bytes(), []byte{wire.IGMPQuery, 10, 0, 0, 0, 0, 0, 0, 2, 125, 0, 0})
+		wire.ICMP(p.Bytes()).SetChecksum(wire.Checksum(p.Bytes()))
+		p.Dst, p.Link, p.Proto, p.TTL = netip.MustParseAddr("224.0.0.1"), 2, wire.ProtoIGMP, 1
+		b.IP4.Send(p)
+		p = w.b.pool.Linear(28)
+		clear(p.Bytes())
+		copy(p.Bytes(), []byte{wire.MLDQuery, 0, 0, 0, 3, 232})
+		src := w.b.iface.link6.LinkLocal()
+		s := wire.Pseudo(src, wire.AllNodes, wire.ProtoICMPv6, 28)
+		p.Sum(&s)
+		wire.ICMP(p.Bytes()).SetChecksum(s.Checksum())
+		p.Src, p.Dst, p.Link, p.Proto, p.TTL = src, wire.AllNodes, 2, wire.ProtoICMPv6, 1
+		b.IP6.Send(p)
+	})
+	w.clock.Run(3 * seconds)
+	if len(igmp) != 1 || len(mld) != 1 || igmp[0][7] != 1 || igmp[0][8] != wire.GroupIsExclude || mld[0][7] != 3 || !bytes.Contains(mld[0], want6[4:]) {
+		t.Errorf("asked: %x, %x", igmp, mld)
+	}
+	igmp, mld = nil, nil
+	d4.Close()
+	d6.Close()
+	w.clock.Run(3 * seconds)
+	if len(igmp) != 2 || len(mld) != 2 || igmp[0][8] != wire.GroupToInclude || mld[0][8] != wire.GroupToInclude {
+		t.Errorf("after leaving: %x, %x", igmp, mld)
 	}
 }
