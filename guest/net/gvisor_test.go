@@ -11,6 +11,7 @@ import (
 	stdnet "net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ type peers struct {
 	addr  netip.Addr // 10.0.0.2
 	link  *channel.Endpoint
 	drop  func(frame []byte) bool // of what we send
+	loss  atomic.Uint32           // of what they send, in a thousand
 	mu    sync.Mutex
 	queue chan []byte
 }
@@ -109,12 +111,17 @@ func newPeers(t *testing.T) *peers {
 	go func() {
 		defer running.Done()
 		var batch []*packet.Packet
+		r := rand.New(rand.NewPCG(2, 2))
 		for {
 			pkt := p.link.ReadContext(ctx)
 			if pkt == nil {
 				return
 			}
 			for ; pkt != nil; pkt = p.link.Read() {
+				if r.Uint32N(1000) < p.loss.Load() {
+					pkt.DecRef()
+					continue
+				}
 				v := pkt.ToView()
 				k := p.us.Pool().Receive(v.Size())
 				k.Truncate(copy(k.Bytes(), v.AsSlice()))
@@ -232,16 +239,26 @@ func TestGvisorTransfer(t *testing.T) {
 func TestGvisorLossy(t *testing.T) {
 	p := newPeers(t)
 	pairs := p.pairs()
+	for _, pair := range pairs {
+		if !pair[0].(*conn).Socket.(*stream).conn.Info().SACK {
+			t.Error("SACK was not negotiated")
+		}
+	}
 	r := rand.New(rand.NewPCG(1, 1))
 	p.us.mu.Lock() // Transmit, which calls drop, is called with it held
-	p.drop = func([]byte) bool { return r.Float64() < 0.005 }
+	p.drop = func([]byte) bool { return r.Float64() < 0.01 }
 	p.us.mu.Unlock()
+	p.loss.Store(10)
 	for _, pair := range pairs {
-		exchange(t, pair[0], pair[1], 1<<20)
+		exchange(t, pair[0], pair[1], 4<<20)
 	}
-	if s := &p.us.boxes.TCP.Stats; s.Retransmits == 0 {
-		t.Errorf("nothing was repeated: %+v", s)
+	p.us.mu.Lock()
+	defer p.us.mu.Unlock()
+	s := &p.us.boxes.TCP.Stats
+	if s.Retransmits == 0 || s.FastRecoveries == 0 || s.OutOfOrder == 0 {
+		t.Errorf("nothing was lost: %+v", s)
 	}
+	t.Logf("%d segments, %d repeated, %d recoveries, %d timeouts, %d probes", s.PacketsTx, s.Retransmits, s.FastRecoveries, s.Timeouts, s.TailProbes)
 }
 
 func TestGvisorHalfClose(t *testing.T) {

@@ -17,10 +17,11 @@ const tunPath = "/dev/net/tun"
 
 // device is an open TAP device.
 type device struct {
-	fd   int
-	name string
-	mtu  int
-	made bool // it goes with fd
+	fd    int
+	name  string
+	index int
+	mtu   int
+	made  bool // it goes with fd
 }
 
 // open makes the device of c, or attaches to it, on a thread in its namespace, and sets it up. On error nothing is left.
@@ -40,20 +41,23 @@ func (c *Config) open() (d device, err error) {
 	if err := unix.IoctlSetPointerInt(d.fd, unix.TUNSETVNETHDRSZ, hypercall.NetHeaderSize); err != nil {
 		return d, fmt.Errorf("set header size of %s: %w", d.name, err)
 	}
-	if err := d.setOffloads(false, false); err != nil { // whoever had it before may have left some on
+	if err := d.setOffloads(false, false, false); err != nil { // whoever had it before may have left some on
 		return d, err
 	}
 	return d, d.configure(c)
 }
 
-// setOffloads says what the reader of the device does itself: complete checksums, take frames longer than the MTU.
-func (d *device) setOffloads(checksum, segment bool) error {
+// setOffloads says what the reader of the device does itself: complete checksums, take TCP frames longer than the MTU, of IPv6 too.
+func (d *device) setOffloads(checksum, segment, tcp6 bool) error {
 	flags := 0
 	if checksum {
 		flags |= unix.TUN_F_CSUM
 	}
 	if segment {
 		flags |= unix.TUN_F_TSO4
+		if tcp6 {
+			flags |= unix.TUN_F_TSO6
+		}
 	}
 	if err := unix.IoctlSetInt(d.fd, unix.TUNSETOFFLOAD, flags); err != nil {
 		return fmt.Errorf("set offloads of %s: %w", d.name, err)
@@ -94,7 +98,7 @@ func (d *device) configure(c *Config) error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", d.name, err)
 	}
-	d.mtu = link.Attrs().MTU
+	d.index, d.mtu = link.Attrs().Index, link.Attrs().MTU
 	want := c.MTU
 	if want == 0 && d.made {
 		want = defaultMTU
