@@ -211,5 +211,6 @@ func (p *plan) guestConfig() netif.Config {
 		MAC: p.guestMAC, MTU: p.MTU,
 		Addr: netip.PrefixFrom(p.guest, p.Subnet.Bits()), Router: p.router,
 		DNS: []netip.Addr{p.dns}, Search: p.Search, Host: p.host,
+		IP6: !p.NoIPv6, Routers: !p.NoIPv6,
 	}
 }
