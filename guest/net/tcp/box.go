@@ -111,7 +111,7 @@ func (b *Box) route(f flow, s *segment) {
 	if w := b.waits.find(f); w != nil && !b.waitArrive(w, s) {
 		return
 	}
-	if l := b.listener(f.local, uint16(f.localPort)); l != nil {
+	if l := b.listener(&f); l != nil {
 		l.arrive(f, s)
 		return
 	}

@@ -13,6 +13,7 @@ const (
 	dupThreshold  = 3                   // RFC 5681 §3.2
 	pawsIdle      = 24 * 86400 * second // RFC 7323 §5.5: then the timestamp remembered is worth nothing
 	minMTU        = 552                 // least path MTU believed (RFC 1191 §3 says 68; Linux min_pmtu)
+	minMTU6       = 1280                // the same for IPv6 (RFC 8201 §4)
 )
 
 // Constants chosen here, mostly as Linux has them.
