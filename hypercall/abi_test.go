@@ -11,7 +11,7 @@ import (
 
 // structures are all that cross the boundary.
 var structures = []any{
-	Frame{}, Control{}, Log{}, Clock{}, Boot{}, Device{}, NetConfig{}, Regions{}, Region{}, MemoryOp{},
+	Frame{}, Control{}, Log{}, Clock{}, Boot{}, Device{}, NetConfig{}, NetConfig6{}, Regions{}, Region{}, MemoryOp{},
 	Queue{}, Desc{}, Avail{}, Used{}, UsedElem{}, NetHeader{},
 	HaltArgs{}, AbortArgs{}, StartArgs{}, PollArgs{}, ConsoleWriteArgs{}, ConsoleReadArgs{}, MemoryArgs{}, EntropyArgs{},
 }
@@ -134,6 +134,8 @@ func TestNumbers(t *testing.T) {
 		{"ConsoleNull", ConsoleNull, 4},
 		{"DeviceNet", uint64(DeviceNet), 1},
 		{"NetDHCP", NetDHCP, 1},
+		{"NetIP6", NetIP6, 1 << 16},
+		{"NetRouter", NetRouter, 1 << 17},
 		{"NetTxChecksum", NetTxChecksum, 2},
 		{"NetRxChecksum", NetRxChecksum, 4},
 		{"NetTxTCP4", NetTxTCP4, 8},

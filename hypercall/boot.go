@@ -14,7 +14,7 @@ type Boot struct {
 	Hostname   [64]byte  // OUT: NUL-terminated
 	WorkDir    [256]byte // OUT: initial working directory, NUL-terminated, absolute
 	Console    [3]uint32 // OUT: ConsoleFile bits of standard input, output, error
-	_          uint32
+	Firewall   uint32    // OUT: size of the rules at FirewallVA in bytes, 0 if there are none
 	Device     [MaxDevices]Device
 }
 
@@ -62,6 +62,17 @@ type NetConfig struct {
 
 	TxSegment uint32 // OUT: longest frame in bytes that may be sent with a GSO type
 	RxSegment uint32 // OUT: longest frame in bytes that may be received with a GSO type
+
+	IP6 NetConfig6 // OUT: with NetIP6
+}
+
+// NetConfig6 is how the IPv6 of a network device is configured, beside its link-local address.
+type NetConfig6 struct {
+	Addr   [16]byte    // OUT: address; :: if there is none
+	Prefix uint32      // OUT: length of its prefix in bits
+	Router [16]byte    // OUT: default router; :: if there is none
+	DNS    [2][16]byte // OUT: name servers; :: ends the list
+	Key    [16]byte    // OUT: secret that interface identifiers are made from (RFC 7217), the same each time the VM starts
 }
 
 // Net bits.
@@ -73,4 +84,10 @@ const (
 	NetRxTCP4                 // received frames of up to RxSegment bytes may have GSOTCP4
 	NetTxTCP6                 // as NetTxTCP4, GSOTCP6
 	NetRxTCP6                 // as NetRxTCP4, GSOTCP6
+)
+
+// Net bits about IPv6.
+const (
+	NetIP6    = 1 << (16 + iota) // the device carries IPv6: it gets a link-local address
+	NetRouter                    // ask routers for addresses and routes (RFC 4861, RFC 4862)
 )

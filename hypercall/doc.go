@@ -21,6 +21,7 @@
 //	                  │ control page          rw-   │ +0x00000 ControlVA: upcalls, argument block
 //	                  │ clock page            r--   │ +0x01000 ClockVA
 //	                  │ boot information      r--   │ +0x02000 BootVA
+//	                  │ firewall rules        r--   │ +0x08000 FirewallVA: if there are any
 //	                  │ region table          rw-   │ +0x10000 RegionsVA: what the guest has mapped
 //	                  │ rings                 rw-   │ +0x40000 RingsVA: one slot a device
 //	0x0000_0040_0000  ├─────────────────────────────┤ ImageBase

@@ -77,6 +77,16 @@ func bootInfo(addr uint64) *hypercall.Boot {
 // Boot returns what the monitor has told the guest. It is read-only memory.
 func Boot() *hypercall.Boot { return boot_() }
 
+// Firewall returns the rules of the packet filter, nil if there are none. They are read-only memory.
+func Firewall() []byte {
+	n := boot_().Firewall
+	if n == 0 || n > uint32(hypercall.FirewallMax) {
+		return nil
+	}
+	addr := uint64(hypercall.FirewallVA)
+	return unsafe.Slice(*(**byte)(unsafe.Pointer(&addr)), n)
+}
+
 // Queue returns the memory of queue n, 0 or 1, of a device.
 func Queue(device, n int) *hypercall.Queue { return queueOf(device, n) }
 

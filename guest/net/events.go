@@ -65,7 +65,10 @@ func (s *Stack) eventListen(local netip.AddrPort, upcall func(ready.Events)) (ev
 
 // eventAddr is an address of this host to bind to; the zero Addr stands for all.
 func (s *Stack) eventAddr(a netip.Addr) (netip.Addr, error) {
-	k := common{stack: s}
+	k := common{stack: s, v6: true}
+	if a.Is4() {
+		a = netip.AddrFrom16(a.As16())
+	}
 	addr, ok := k.localAddr(a, true)
 	if !ok {
 		return addr, tcp.ErrNoPort

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"ukvm.dev/guest/net/ip6"
 	"ukvm.dev/guest/posix"
 )
 
@@ -27,7 +28,21 @@ type Socket interface {
 // Family is the stack as package posix has it.
 func (s *Stack) Family() posix.Family { return family{s} }
 
+// Family6 is the IPv6 family. Interfaces are told of by Family alone.
+func (s *Stack) Family6() posix.Family { return family6{s} }
+
 type family struct{ stack *Stack }
+
+type family6 struct{ stack *Stack }
+
+// Socket is posix.Family.
+func (f family6) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
+	k, e := f.stack.Socket6(typ, protocol)
+	if e != 0 {
+		return nil, e
+	}
+	return posixSocket{k}, 0
+}
 
 var _ posix.Interfacer = family{}
 
@@ -97,6 +112,15 @@ func toPosix(a netip.AddrPort) posix.Addr {
 		return posix.Addr{Family: syscall.AF_INET6, Port: a.Port(), Scope: uint32(scope), IP: ip.As16()}
 	}
 	return posix.Addr{}
+}
+
+// prefixes6 are the IPv6 addresses of an interface for package posix.
+func prefixes6(l *ip6.Link) (all []posix.Prefix) {
+	for _, p := range l.Addrs() {
+		a := posix.Addr{Family: syscall.AF_INET6, IP: p.Addr().As16()}
+		all = append(all, posix.Prefix{Addr: a, Bits: p.Bits()})
+	}
+	return all
 }
 
 // prefixes are the addresses of an interface for package posix.

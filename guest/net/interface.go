@@ -8,9 +8,12 @@ import (
 	"ukvm.dev/guest/net/dhcp"
 	"ukvm.dev/guest/net/eth"
 	"ukvm.dev/guest/net/ip4"
+	"ukvm.dev/guest/net/ip6"
+	"ukvm.dev/guest/net/ndp"
 	"ukvm.dev/guest/net/nic"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
+	"ukvm.dev/guest/net/siphash"
 	"ukvm.dev/guest/net/udp"
 	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/guest/posix"
@@ -24,6 +27,7 @@ type Interface struct {
 	NIC  nic.NIC
 	Eth  eth.Box
 	ARP  arp.Box
+	NDP  ndp.Box
 	DHCP dhcp.Client
 
 	stack    *Stack
@@ -31,6 +35,10 @@ type Interface struct {
 	link     ip4.Link
 	dhcpPort udp.Endpoint
 	mtu      int // the card's; link.MTU may be less
+
+	link6 ip6.Link
+	key   siphash.Key            // of interface identifiers
+	tries map[netip.Prefix]uint8 // duplicates of them there have been
 }
 
 // Card is what a driver says about its device.
@@ -64,11 +72,11 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 	}
 	i := &Interface{Name: c.Name, stack: s, mtu: c.MTU, ready: make(chan struct{})}
 	i.NIC.Transmit, i.NIC.Flush, i.NIC.Features = c.Transmit, c.Flush, c.Features
-	i.Eth.MAC, i.ARP.MAC, i.DHCP.MAC = mac, mac, mac
+	i.Eth.MAC, i.ARP.MAC, i.NDP.MAC, i.DHCP.MAC = mac, mac, mac, mac
 	i.DHCP.Hostname = s.config.Hostname
-	i.link.MTU = c.MTU
+	i.link.MTU, i.link6.MTU = c.MTU, c.MTU
 	if c.Features.TxChecksum {
-		i.link.TSO = c.Features.TSO4
+		i.link.TSO, i.link6.TSO = c.Features.TSO4, c.Features.TSO6
 	}
 	s.enter()
 	defer s.leave()
@@ -76,6 +84,10 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 	if err := s.boxes.IP4.AddLink(&i.link); err != nil {
 		return nil, err
 	}
+	if err := s.boxes.IP6.AddLink(&i.link6); err != nil {
+		return nil, err
+	}
+	i.NDP.Link = i.link6.Index
 	s.interfaces = append(s.interfaces, i)
 	s.boxes.Filter.Interfaces(s.linkNames())
 	return i, nil
@@ -113,12 +125,18 @@ var ErrConfig = errors.New("network configuration has an invalid address or pref
 // Configure sets the interface up as the monitor says: with the addresses of c, which replace present ones, or by DHCP.
 func (i *Interface) Configure(c hypercall.NetConfig) error {
 	s := i.stack
+	s.enter()
+	defer s.leave()
+	if err := i.configure6(&c); err != nil {
+		return err
+	}
 	if c.Flags&hypercall.NetDHCP != 0 {
-		s.enter()
-		defer s.leave()
 		return i.startDHCP()
 	}
 	addr := netip.AddrFrom4(c.Addr)
+	if addr.IsUnspecified() && c.Flags&hypercall.NetIP6 != 0 {
+		return nil // IPv6 only
+	}
 	if addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || c.Prefix > 32 || c.Prefix == 0 {
 		return ErrConfig
 	}
@@ -133,8 +151,6 @@ func (i *Interface) Configure(c hypercall.NetConfig) error {
 			break
 		}
 	}
-	s.enter()
-	defer s.leave()
 	i.stopDHCP()
 	return i.apply(setup)
 }
@@ -194,12 +210,12 @@ func (s *Stack) Interfaces() []posix.Interface {
 	defer s.leave()
 	list := []posix.Interface{{
 		Index: s.lo.Index, Name: "lo", MTU: s.lo.MTU, Loopback: true, Up: true,
-		Addrs: prefixes(s.lo.Addrs()),
+		Addrs: append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
 	}}
 	for _, i := range s.interfaces {
 		list = append(list, posix.Interface{
 			Index: i.link.Index, Name: i.Name, MTU: i.link.MTU, Hardware: i.Eth.MAC, Up: true,
-			Addrs: prefixes(i.link.Addrs()),
+			Addrs: append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
 		})
 	}
 	return list

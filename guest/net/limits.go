@@ -2,6 +2,7 @@ package net
 
 import (
 	"ukvm.dev/guest/net/conntrack"
+	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/tcp"
 )
 
@@ -53,7 +54,7 @@ func limitsFor(memory int64) Limits {
 			Conns:          m / perSocket,
 			TimeWait:       m / perTimeWait,
 			Memory:         m / tcpShare,
-			SendMin:        4 << 10,
+			SendMin:        packet.Small,
 			SendDefault:    min(64<<10, window),
 			SendMax:        window,
 			ReceiveMin:     4 << 10,

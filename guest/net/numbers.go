@@ -3,7 +3,8 @@ package net
 // Numbers of Linux's system call interface on amd64 (include/uapi/linux/{in,socket,tcp}.h, asm-generic/socket.h), which
 // sockets are spoken to in, wherever this package is built.
 const (
-	afInet = 2
+	afInet  = 2
+	afInet6 = 10
 
 	sockStream = 1
 	sockDgram  = 2
@@ -22,6 +23,7 @@ const (
 	solIP     = 0
 	solTCP    = 6
 	solUDP    = 17
+	solIPv6   = 41
 
 	soReuseAddr    = 2
 	soType         = 3
@@ -58,6 +60,19 @@ const (
 	ipPMTUWant = 1
 	ipPMTUDo   = 2
 	ipPMTUProb = 3
+
+	ipv6UnicastHops   = 16
+	ipv6MulticastIf   = 17
+	ipv6MulticastHops = 18
+	ipv6MulticastLoop = 19
+	ipv6JoinGroup     = 20
+	ipv6LeaveGroup    = 21
+	ipv6MTUDiscover   = 23
+	ipv6MTU           = 24
+	ipv6RecvErr       = 25
+	ipv6V6Only        = 26
+	ipv6DontFrag      = 62
+	ipv6TClass        = 67
 
 	tcpNoDelay     = 1
 	tcpMaxSeg      = 2

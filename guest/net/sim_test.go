@@ -215,7 +215,7 @@ func (w *world) transfer(a, b *sock, size int) int64 {
 	return w.clock.Now() - start
 }
 
-var offload = nic.Features{TxChecksum: true, TSO4: 60000}
+var offload = nic.Features{TxChecksum: true, TSO4: 60000, TSO6: 60000}
 
 // fast is a link of 1 Gbit/s with 10 ms round trip.
 var fast = nettest.Faults{Delay: 5_000_000, Rate: 125_000_000}

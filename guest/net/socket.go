@@ -1,7 +1,6 @@
 package net
 
 import (
-	"net/netip"
 	"syscall"
 
 	"ukvm.dev/guest/net/ready"
@@ -12,9 +11,19 @@ import (
 // Socket makes a socket of the IPv4 family: stream (TCP), datagram (UDP, or ICMP echo as in Linux's ping sockets), raw
 // (ICMP only).
 func (s *Stack) Socket(typ, protocol int) (Socket, syscall.Errno) {
+	return s.socket(typ, protocol, false)
+}
+
+// Socket6 makes a socket of the IPv6 family, which serves IPv4, too, unless IPV6_V6ONLY is set: stream (TCP) or datagram
+// (UDP).
+func (s *Stack) Socket6(typ, protocol int) (Socket, syscall.Errno) {
+	return s.socket(typ, protocol, true)
+}
+
+func (s *Stack) socket(typ, protocol int, v6 bool) (Socket, syscall.Errno) {
 	s.enter()
 	defer s.leave()
-	var make func() Socket
+	var make func(v6 bool) Socket
 	switch typ {
 	case sockStream:
 		if protocol == 0 || protocol == wire.ProtoTCP {
@@ -25,27 +34,29 @@ func (s *Stack) Socket(typ, protocol int) (Socket, syscall.Errno) {
 		case 0, wire.ProtoUDP:
 			make = s.newDatagram
 		case wire.ProtoICMP:
-			make = func() Socket { return s.newPing(false) }
+			make = func(bool) Socket { return s.newPing(false) }
 		}
 	case sockRaw:
 		if protocol == wire.ProtoICMP {
-			make = func() Socket { return s.newPing(true) }
+			make = func(bool) Socket { return s.newPing(true) }
 		}
 	default:
 		return nil, syscall.ESOCKTNOSUPPORT
 	}
-	if make == nil {
+	if make == nil || v6 && protocol == wire.ProtoICMP {
 		return nil, syscall.EPROTONOSUPPORT
 	}
 	if err := s.newSocket(); err != nil {
 		return nil, errnoOf(err)
 	}
-	return make(), 0
+	return make(v6), 0
 }
 
 // common is what all sockets have. The stack's lock guards it.
 type common struct {
 	stack    *Stack
+	v6       bool // of the IPv6 family
+	only6    bool // IPV6_V6ONLY
 	typ      int
 	protocol int
 	notify   func(level, raised posix.Events)
@@ -89,42 +100,4 @@ func (k *common) drop() bool {
 	k.notify = nil
 	k.stack.sockets--
 	return true
-}
-
-// localAddr turns what bind(2) was given into a box's address, in which the zero Addr stands for all. ok is false if it
-// is not an address of this host.
-func (k *common) localAddr(a netip.Addr, groups bool) (addr netip.Addr, ok bool) {
-	a = a.Unmap()
-	ip := &k.stack.boxes.IP4
-	switch {
-	case !a.IsValid() || a.IsUnspecified():
-		return netip.Addr{}, true
-	case !a.Is4():
-		return netip.Addr{}, false
-	case ip.IsLocal(a):
-		return a, true
-	case groups && (a.IsMulticast() || ip.IsBroadcast(a)):
-		return a, true
-	}
-	return netip.Addr{}, false
-}
-
-// peerAddr turns what connect(2) or sendto(2) was given into a destination: 0.0.0.0 is this host, as on Linux.
-func peerAddr(a netip.AddrPort) (netip.AddrPort, bool) {
-	addr := a.Addr().Unmap()
-	if !addr.Is4() {
-		return a, false
-	}
-	if addr.IsUnspecified() {
-		addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	return netip.AddrPortFrom(addr, a.Port()), true
-}
-
-// name makes an address for getsockname(2) and the like.
-func name(addr netip.Addr, port uint16) netip.AddrPort {
-	if !addr.IsValid() {
-		addr = netip.IPv4Unspecified()
-	}
-	return netip.AddrPortFrom(addr, port)
 }

@@ -22,9 +22,10 @@ type datagram struct {
 
 var _ Socket = (*datagram)(nil)
 
-func (s *Stack) newDatagram() Socket {
-	k := &datagram{common: common{stack: s, typ: sockDgram, protocol: wire.ProtoUDP}, pmtu: ipPMTUWant, loop: true}
+func (s *Stack) newDatagram(v6 bool) Socket {
+	k := &datagram{common: common{stack: s, v6: v6, typ: sockDgram, protocol: wire.ProtoUDP}, pmtu: ipPMTUWant, loop: true}
 	s.boxes.UDP.Open(&k.end, s.limits.UDPDefault)
+	k.end.Any = k.any()
 	k.end.Upcall = k.event
 	return k
 }
@@ -54,7 +55,7 @@ func (k *datagram) Bind(local netip.AddrPort) syscall.Errno {
 	if !ok {
 		return syscall.EADDRNOTAVAIL
 	}
-	k.end.ReuseAddr, k.end.ReusePort = k.reuseAddr, k.reusePort
+	k.end.ReuseAddr, k.end.ReusePort, k.end.Link = k.reuseAddr, k.reusePort, k.device
 	return errnoOf(k.end.Bind(addr, local.Port()))
 }
 
@@ -67,11 +68,11 @@ func (k *datagram) Connect(peer netip.AddrPort) syscall.Errno {
 		k.end.Disconnect()
 		return 0
 	}
-	peer, ok := peerAddr(peer)
-	if !ok {
-		return syscall.EAFNOSUPPORT
+	peer, link, e := k.peerAddr(peer)
+	if e != 0 {
+		return e
 	}
-	return errnoOf(k.end.Connect(peer))
+	return errnoOf(k.end.ConnectVia(peer, link))
 }
 
 func (k *datagram) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
@@ -98,7 +99,7 @@ func (k *datagram) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.
 		return 0, netip.AddrPort{}, 0, syscall.EAGAIN
 	}
 	n, mflags := take(p, b, flags)
-	from := netip.AddrPortFrom(p.Src, p.SrcPort)
+	from := k.outer(p.Src, p.SrcPort, p.Link)
 	if flags&msgPeek == 0 {
 		k.end.Inbox.Drop()
 	}
@@ -122,15 +123,16 @@ func (k *datagram) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Er
 	if e := k.lock(); e != 0 {
 		return 0, e
 	}
+	link := 0
 	switch {
 	case k.shutWR:
 		return 0, syscall.EPIPE
 	case flags&msgOOB != 0:
 		return 0, syscall.EOPNOTSUPP
 	case to.IsValid():
-		var ok bool
-		if to, ok = peerAddr(to); !ok {
-			return 0, syscall.EAFNOSUPPORT
+		var e syscall.Errno
+		if to, link, e = k.peerAddr(to); e != 0 {
+			return 0, e
 		}
 		if to.Port() == 0 {
 			return 0, syscall.EINVAL
@@ -141,7 +143,7 @@ func (k *datagram) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Er
 		k.end.Err = nil
 		return 0, errnoOf(err)
 	}
-	if err := k.end.Send(b, to); err != nil {
+	if err := k.end.SendVia(b, to, link); err != nil {
 		return 0, errnoOf(err)
 	}
 	return len(b), 0
@@ -170,13 +172,17 @@ func (k *datagram) Name(peer bool) (netip.AddrPort, syscall.Errno) {
 		return netip.AddrPort{}, e
 	}
 	if !peer {
-		return name(k.end.Local()), 0
+		addr, port := k.end.Local()
+		if !addr.IsValid() {
+			addr = k.end.Any
+		}
+		return k.outer(addr, port, k.device), 0
 	}
 	a := k.end.Peer()
 	if !a.IsValid() {
 		return a, syscall.ENOTCONN
 	}
-	return a, 0
+	return k.outer(a.Addr(), a.Port(), k.end.PeerLink()), 0
 }
 
 func (k *datagram) Notify(f func(level, raised posix.Events)) {
@@ -191,7 +197,7 @@ func (k *datagram) Close() syscall.Errno {
 		return e
 	}
 	k.drop()
-	k.end.Groups(k.stack.boxes.IP4.Leave)
+	k.end.Groups(k.stack.leaveGroup)
 	k.end.Close()
 	return 0
 }

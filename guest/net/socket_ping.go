@@ -68,7 +68,10 @@ func (k *ping) Bind(local netip.AddrPort) syscall.Errno {
 	if k.opened && !k.end.Raw {
 		return syscall.EINVAL
 	}
-	k.end.Local = addr
+	k.end.Local = netip.Addr{}
+	if !addr.IsUnspecified() {
+		k.end.Local = addr
+	}
 	if !k.end.Raw {
 		k.end.ID = local.Port()
 	}
@@ -84,9 +87,9 @@ func (k *ping) Connect(peer netip.AddrPort) syscall.Errno {
 		k.end.Peer = netip.Addr{}
 		return 0
 	}
-	peer, ok := peerAddr(peer)
-	if !ok {
-		return syscall.EAFNOSUPPORT
+	peer, _, e := k.peerAddr(peer)
+	if e != 0 {
+		return e
 	}
 	if _, err := k.stack.boxes.IP4.Route(peer.Addr(), k.end.Local, k.device); err != nil {
 		return errnoOf(err)
@@ -138,9 +141,9 @@ func (k *ping) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Errno)
 	}
 	dst := k.end.Peer
 	if to.IsValid() {
-		peer, ok := peerAddr(to)
-		if !ok {
-			return 0, syscall.EAFNOSUPPORT
+		peer, _, e := k.peerAddr(to)
+		if e != 0 {
+			return 0, e
 		}
 		dst = peer.Addr()
 	}

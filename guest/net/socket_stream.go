@@ -19,10 +19,10 @@ type stream struct {
 
 var _ Socket = (*stream)(nil)
 
-func (s *Stack) newStream() Socket { return s.streamOf(s.boxes.TCP.New()) }
+func (s *Stack) newStream(v6 bool) Socket { return s.streamOf(s.boxes.TCP.New(), v6) }
 
-func (s *Stack) streamOf(c *tcp.Conn) *stream {
-	k := &stream{common: common{stack: s, typ: sockStream, protocol: wire.ProtoTCP}, conn: c}
+func (s *Stack) streamOf(c *tcp.Conn, v6 bool) *stream {
+	k := &stream{common: common{stack: s, v6: v6, typ: sockStream, protocol: wire.ProtoTCP}, conn: c}
 	c.Upcall = k.event
 	return k
 }
@@ -58,6 +58,7 @@ func (k *stream) Bind(local netip.AddrPort) syscall.Errno {
 	if !ok {
 		return syscall.EADDRNOTAVAIL
 	}
+	k.conn.Options.Link = k.device
 	return errnoOf(k.conn.Bind(addr, local.Port(), k.reuseAddr, k.reusePort))
 }
 
@@ -72,9 +73,13 @@ func (k *stream) Connect(peer netip.AddrPort) syscall.Errno {
 	if !peer.IsValid() {
 		return syscall.EAFNOSUPPORT // AF_UNSPEC would disconnect, which Linux allows and nobody does
 	}
-	peer, ok := peerAddr(peer)
-	if !ok {
-		return syscall.EAFNOSUPPORT
+	peer, link, e := k.peerAddr(peer)
+	if e != 0 {
+		return e
+	}
+	if link != 0 {
+		k.device = link // as Linux: the connection stays with this interface
+		k.conn.Options.Link = link
 	}
 	err := k.conn.Connect(peer)
 	if err == tcp.ErrAborted {
@@ -101,6 +106,11 @@ func (k *stream) Listen(backlog int) syscall.Errno {
 		k.listener.SetBacklog(backlog)
 		return 0
 	}
+	if _, port := k.conn.Local(); port == 0 {
+		if err := k.conn.Bind(k.any(), 0, false, false); err != nil {
+			return errnoOf(err)
+		}
+	}
 	l, err := k.conn.Listen(backlog)
 	if err != nil {
 		return errnoOf(err)
@@ -126,9 +136,10 @@ func (k *stream) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 	}
 	c := k.listener.Accept()
 	k.settle(k.ready())
-	a := k.stack.streamOf(c)
+	a := k.stack.streamOf(c, k.v6)
 	a.reuseAddr, a.reusePort, a.device, a.priority = k.reuseAddr, k.reusePort, k.device, k.priority
-	return a, c.Accepted(), 0
+	a.only6 = k.only6
+	return a, a.peer(c.Accepted()), 0
 }
 
 func (k *stream) Recv(p []byte, flags int) (int, netip.AddrPort, int, syscall.Errno) {
@@ -224,15 +235,33 @@ func (k *stream) Name(peer bool) (netip.AddrPort, syscall.Errno) {
 	case k.listener != nil && peer:
 		return netip.AddrPort{}, syscall.ENOTCONN
 	case k.listener != nil:
-		return name(k.listener.Local()), 0
+		addr, port := k.listener.Local()
+		return k.outer(addr, port, k.device), 0
 	case peer:
 		a, ok := k.conn.Remote()
 		if !ok {
 			return a, syscall.ENOTCONN
 		}
-		return a, 0
+		return k.peer(a), 0
 	}
-	return name(k.conn.Local()), 0
+	addr, port := k.conn.Local()
+	if !addr.IsValid() && port == 0 {
+		addr = k.any()
+	}
+	return k.outer(addr, port, k.device), 0
+}
+
+// peer makes the peer's address for the program. A link-local one is on our own address's link.
+func (k *stream) peer(a netip.AddrPort) netip.AddrPort {
+	if !k.v6 {
+		return a
+	}
+	link := 0
+	if a.Addr().IsLinkLocalUnicast() {
+		own, _ := k.conn.Local()
+		link = k.stack.boxes.IP6.LinkOf(own)
+	}
+	return k.outer(a.Addr(), a.Port(), link)
 }
 
 func (k *stream) Notify(f func(level, raised posix.Events)) {

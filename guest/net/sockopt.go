@@ -86,6 +86,9 @@ func (k *common) socketOption(name int, v []byte) (n int, e syscall.Errno, ok bo
 		x = k.protocol
 	case soDomain:
 		x = afInet
+		if k.v6 {
+			x = afInet6
+		}
 	case soBindToDevice:
 		n = copy(v, k.stack.linkName(k.device)+"\x00")
 		if k.device == 0 {
@@ -149,6 +152,8 @@ func (k *datagram) SetOption(level, name int, v []byte) syscall.Errno {
 		}
 	case solIP:
 		return k.setIP(name, v)
+	case solIPv6:
+		return k.setIPv6(name, v)
 	}
 	return syscall.ENOPROTOOPT
 }
@@ -181,6 +186,8 @@ func (k *datagram) Option(level, name int, v []byte) (int, syscall.Errno) {
 		}
 	case solIP:
 		return k.ipOption(name, v)
+	case solIPv6:
+		return k.ipv6Option(name, v)
 	}
 	return 0, syscall.ENOPROTOOPT
 }

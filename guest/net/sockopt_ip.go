@@ -93,7 +93,7 @@ func (k *datagram) ipOption(name int, v []byte) (int, syscall.Errno) {
 			return 0, syscall.ENOTCONN
 		}
 		addr, _ := k.end.Local()
-		r, err := k.stack.boxes.IP4.Route(k.end.Peer().Addr(), addr, k.device)
+		r, err := k.stack.route(k.end.Peer().Addr(), addr, k.device)
 		if err != nil {
 			return 0, errnoOf(err)
 		}

@@ -10,7 +10,9 @@ import (
 	"ukvm.dev/guest/net/event"
 	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/icmp4"
+	"ukvm.dev/guest/net/icmp6"
 	"ukvm.dev/guest/net/ip4"
+	"ukvm.dev/guest/net/ip6"
 	"ukvm.dev/guest/net/loopback"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/tcp"
@@ -35,6 +37,8 @@ type Config struct {
 type Boxes struct {
 	IP4      ip4.Box
 	ICMP4    icmp4.Box
+	IP6      ip6.Box
+	ICMP6    icmp6.Box
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box
@@ -57,6 +61,7 @@ type Stack struct {
 	wheel      timer.Wheel
 	boxes      Boxes
 	lo         ip4.Link
+	lo6        ip6.Link
 	interfaces []*Interface
 	events     *event.Loop
 	sockets    int
@@ -77,6 +82,9 @@ func New(c Config) *Stack {
 	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
 	s.mustAdd(s.boxes.IP4.AddLink(&s.lo))
 	s.mustAdd(s.boxes.IP4.AddAddr(&s.lo, netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)))
+	s.lo6 = ip6.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
+	s.mustAdd(s.boxes.IP6.AddLink(&s.lo6))
+	s.mustAdd(s.boxes.IP6.AddAddr(&s.lo6, ip6.Addr{Prefix: netip.PrefixFrom(netip.IPv6Loopback(), 128)}, false))
 	return s
 }
 

@@ -15,10 +15,11 @@ import (
 	"ukvm.dev/hypercall"
 )
 
-// In a guest this package serves AF_INET. The stack starts with the first socket: a program that has none pays nothing.
+// In a guest this package serves AF_INET and AF_INET6. The stack starts with the first socket: a program that has none pays nothing.
 func init() {
 	if kernel.InGuest() {
 		posix.RegisterFamily(syscall.AF_INET, &system)
+		posix.RegisterFamily(syscall.AF_INET6, lazyFamily6{&system})
 	}
 }
 
@@ -40,6 +41,15 @@ func System() *Stack {
 func (l *lazyStack) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 	l.once.Do(l.start)
 	return l.stack.Family().Socket(typ, protocol)
+}
+
+// lazyFamily6 is the IPv6 family of the guest's stack, to be.
+type lazyFamily6 struct{ lazy *lazyStack }
+
+// Socket is posix.Family.
+func (l lazyFamily6) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
+	l.lazy.once.Do(l.lazy.start)
+	return l.lazy.stack.Family6().Socket(typ, protocol)
 }
 
 // Interfaces is posix.Interfacer.
@@ -99,7 +109,7 @@ func (s *Stack) attach(index int, name string, c *hypercall.NetConfig) error {
 			println("ukvm: network card", name+":", err.Error())
 		}
 	}()
-	if addr := netip.AddrFrom4(c.Addr); c.Flags&hypercall.NetDHCP == 0 && addr.IsUnspecified() {
+	if addr := netip.AddrFrom4(c.Addr); c.Flags&(hypercall.NetDHCP|hypercall.NetIP6) == 0 && addr.IsUnspecified() {
 		return nil // a card without an address
 	}
 	return i.Configure(*c)
@@ -120,9 +130,15 @@ const vlanTag = 4
 // way up needs no switch: packets say of themselves whether their checksum is to be verified, and how long they are.
 func features(c *hypercall.NetConfig) (f nic.Features) {
 	f.TxChecksum = c.Flags&hypercall.NetTxChecksum != 0
-	const headers = wire.EthernetSize + wire.IPv4Size + wire.TCPMax
+	const (
+		headers  = wire.EthernetSize + wire.IPv4Size + wire.TCPMax
+		headers6 = wire.EthernetSize + wire.IPv6Size + wire.TCPMax
+	)
 	if f.TxChecksum && c.Flags&hypercall.NetTxTCP4 != 0 {
 		f.TSO4 = max(0, int(min(c.TxSegment, wire.EthernetSize+wire.IPv4Max))-headers)
+	}
+	if f.TxChecksum && c.Flags&hypercall.NetTxTCP6 != 0 {
+		f.TSO6 = max(0, int(min(c.TxSegment, wire.EthernetSize+wire.IPv4Max))-headers6)
 	}
 	return f
 }

@@ -21,6 +21,10 @@ func TestFeatures(t *testing.T) {
 			hypercall.NetConfig{MTU: 1500, Flags: checksums | hypercall.NetTxTCP4 | hypercall.NetRxTCP4, TxSegment: 65549, RxSegment: 65549},
 			nic.Features{TxChecksum: true, TSO4: 65535 - 20 - 60}, 65549,
 		},
+		{
+			hypercall.NetConfig{MTU: 1500, Flags: checksums | hypercall.NetTxTCP6, TxSegment: 65549},
+			nic.Features{TxChecksum: true, TSO6: 65535 - 40 - 60}, 1518,
+		},
 		{hypercall.NetConfig{MTU: 9000, Flags: hypercall.NetRxChecksum | hypercall.NetRxTCP4, RxSegment: 4000}, nic.Features{}, 9018},
 		{hypercall.NetConfig{MTU: 1500, Flags: checksums | hypercall.NetTxTCP4, TxSegment: 1 << 30}, nic.Features{TxChecksum: true, TSO4: 65535 - 20 - 60}, 1518},
 		{hypercall.NetConfig{MTU: 1500, Flags: checksums | hypercall.NetTxTCP4, TxSegment: 50}, nic.Features{TxChecksum: true}, 1518},

@@ -10,6 +10,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		i.stats(func(name string, v uint64) { f(i.Name+"."+name, v) })
 	}
 	lo, ip, tcp, udp, icmp := &s.boxes.Loopback.Stats, &s.boxes.IP4.Stats, &s.boxes.TCP.Stats, &s.boxes.UDP.Stats, &s.boxes.ICMP4.Stats
+	ip6, icmp6 := &s.boxes.IP6.Stats, &s.boxes.ICMP6.Stats
 	for _, c := range [...]counter{
 		{"lo.packets_rx", lo.PacketsRx}, {"lo.packets_tx", lo.PacketsTx}, {"lo.sendq_dropped", lo.SendqDropped},
 
@@ -23,6 +24,15 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"icmp4.echo_rx", icmp.EchoRx}, {"icmp4.echo_tx", icmp.EchoTx}, {"icmp4.errors_rx", icmp.ErrorsRx},
 		{"icmp4.errors_tx", icmp.ErrorsTx}, {"icmp4.dropped", icmp.Dropped}, {"icmp4.throttled", icmp.Throttled},
 
+		{"ip6.packets_rx", ip6.PacketsRx}, {"ip6.packets_tx", ip6.PacketsTx}, {"ip6.packets_dropped", ip6.PacketsDropped},
+		{"ip6.prerouting_dropped", ip6.PreroutingDropped}, {"ip6.postrouting_dropped", ip6.PostroutingDropped},
+		{"ip6.input_dropped", ip6.InputDropped}, {"ip6.output_dropped", ip6.OutputDropped},
+		{"ip6.fragments_rx", ip6.FragmentsRx}, {"ip6.fragments_tx", ip6.FragmentsTx},
+		{"ip6.reassembled", ip6.Reassembled}, {"ip6.reassembly_failed", ip6.ReassemblyFailed},
+
+		{"icmp6.echo_rx", icmp6.EchoRx}, {"icmp6.echo_tx", icmp6.EchoTx}, {"icmp6.errors_rx", icmp6.ErrorsRx},
+		{"icmp6.errors_tx", icmp6.ErrorsTx}, {"icmp6.dropped", icmp6.Dropped}, {"icmp6.throttled", icmp6.Throttled},
+
 		{"udp.packets_rx", udp.PacketsRx}, {"udp.packets_tx", udp.PacketsTx}, {"udp.packets_dropped", udp.PacketsDropped},
 		{"udp.no_port", udp.NoPort},
 
@@ -32,8 +42,12 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
 		{"tcp.cookies_tx", tcp.CookiesTx}, {"tcp.cookies_rx", tcp.CookiesRx}, {"tcp.cookies_bad", tcp.CookiesBad},
 		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
-		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
+		{"tcp.spurious_recoveries", tcp.SpuriousRecoveries}, {"tcp.tail_probes", tcp.TailProbes},
+		{"tcp.sack_reneged", tcp.SACKReneged}, {"tcp.duplicates_tx", tcp.DuplicatesTx},
+		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.duplicates_rx", tcp.DuplicatesRx},
+		{"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
 		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},
+		{"tcp.black_holes", tcp.BlackHoles},
 		{"tcp.keep_alive_probes", tcp.KeepAliveProbes}, {"tcp.memory_pressure", tcp.MemoryPressure},
 		{"tcp.connections", uint64(s.boxes.TCP.Conns())}, {"tcp.time_wait", uint64(s.boxes.TCP.Waiting())},
 		{"tcp.memory", uint64(s.boxes.TCP.Memory())},
@@ -50,7 +64,7 @@ type counter struct {
 
 // stats calls f with the counters of the interface's own boxes.
 func (i *Interface) stats(f func(name string, value uint64)) {
-	n, e, a := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats
+	n, e, a, d := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats
 	for _, c := range [...]counter{
 		{"stat_rx_total_packets", n.PacketsRx}, {"stat_tx_total_packets", n.PacketsTx},
 		{"stat_rx_total_bytes", n.BytesRx}, {"stat_tx_total_bytes", n.BytesTx},
@@ -61,6 +75,10 @@ func (i *Interface) stats(f func(name string, value uint64)) {
 		{"arp.requests_rx", a.RequestsRx}, {"arp.requests_tx", a.RequestsTx}, {"arp.replies_rx", a.RepliesRx},
 		{"arp.replies_tx", a.RepliesTx}, {"arp.dropped", a.Dropped}, {"arp.conflicts", a.Conflicts},
 		{"arp.unreachable", a.Unreachable},
+
+		{"ndp.solicits_rx", d.SolicitsRx}, {"ndp.solicits_tx", d.SolicitsTx}, {"ndp.adverts_rx", d.AdvertsRx},
+		{"ndp.adverts_tx", d.AdvertsTx}, {"ndp.dropped", d.Dropped}, {"ndp.conflicts", d.Conflicts},
+		{"ndp.unreachable", d.Unreachable},
 	} {
 		f(c.name, c.value)
 	}

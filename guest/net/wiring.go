@@ -31,12 +31,17 @@ import (
 //	                                            └─┬─────▲─┘
 //	                              Transmit, Flush ▼     │ Interface.Receive, Room
 //	                                               driver
+//
+// IPv6 stands beside it, between the same transports, loopback and Ethernet, with IP6 for IP4, ICMP6 for ICMP4 and NDP
+// for ARP; but NDP's messages are ICMPv6's:
+//
+//	ICMP6 ──ToNDP──► NDP of the interface ──Send──► IP6 ──Link.Output──► NDP.Resolve ──Output──► Eth
 func (s *Stack) wire() {
 	b := &s.boxes
 	now := func() int64 { return s.now }
 	random := s.config.Random
 
-	b.Loopback.Receive = b.IP4.Receive
+	b.Loopback.Receive = s.receive
 	b.Loopback.Pool = &s.pool
 	b.Loopback.Link = 1
 
@@ -55,15 +60,32 @@ func (s *Stack) wire() {
 	b.ICMP4.IsLocal = b.IP4.IsLocal
 	b.ICMP4.Now, b.ICMP4.Random, b.ICMP4.Pool = now, random, &s.pool
 
-	b.UDP.Down = b.IP4.Send
-	b.UDP.PortUnreachable = func(p *packet.Packet) { b.ICMP4.Unreachable(p, wire.UnreachPort) }
-	b.UDP.Route = b.IP4.Route
+	b.IP6.ToICMP = b.ICMP6.Receive
+	b.IP6.ToUDP = b.UDP.Receive
+	b.IP6.ToTCP = b.TCP.Receive
+	b.IP6.Problem = b.ICMP6.Problem
+	b.IP6.TimedOut = b.ICMP6.TimeExceeded
+	b.IP6.Failed = b.ICMP6.Fail
+	b.IP6.Now, b.IP6.Random, b.IP6.Wheel, b.IP6.Pool = now, random, &s.wheel, &s.pool
+
+	b.ICMP6.Send = b.IP6.Send
+	b.ICMP6.ToTCP = b.TCP.Fail
+	b.ICMP6.ToUDP = b.UDP.Fail
+	b.ICMP6.ToNDP = s.toNDP
+	b.ICMP6.TooBig = b.IP6.TooBig
+	b.ICMP6.Source = s.source6
+	b.ICMP6.IsLocal = b.IP6.IsLocal
+	b.ICMP6.Now, b.ICMP6.Pool = now, &s.pool
+
+	b.UDP.Down = s.send
+	b.UDP.PortUnreachable = s.portUnreachable
+	b.UDP.Route = s.route
 	b.UDP.Busy = s.busy
 	b.UDP.Random, b.UDP.Pool = random, &s.pool
 	b.UDP.MaxEndpoints, b.UDP.Memory = s.limits.Sockets, s.limits.UDPMemory
 
-	b.TCP.Down = b.IP4.Send
-	b.TCP.Route = b.IP4.Route
+	b.TCP.Down = s.send
+	b.TCP.Route = s.route
 	b.TCP.Busy = s.busy
 	b.TCP.Now, b.TCP.Random, b.TCP.Wheel, b.TCP.Pool = now, random, &s.wheel, &s.pool
 	b.TCP.Limits = s.limits.TCP
@@ -91,6 +113,7 @@ func (s *Stack) wireInterface(i *Interface) {
 
 	i.Eth.ToARP = i.ARP.Receive
 	i.Eth.ToIP4 = b.IP4.Receive
+	i.Eth.ToIP6 = b.IP6.Receive
 	i.Eth.Output = i.NIC.Output
 
 	i.ARP.Output = i.Eth.Send
@@ -100,6 +123,16 @@ func (s *Stack) wireInterface(i *Interface) {
 	i.ARP.Now, i.ARP.Wheel, i.ARP.Pool = now, &s.wheel, &s.pool
 
 	i.link.Output = i.ARP.Send
+
+	i.NDP.Output = i.Eth.Send
+	i.NDP.Send = b.IP6.Send
+	i.NDP.Unreachable = b.IP6.Unreachable
+	i.NDP.Owns = i.link6.Owns
+	i.NDP.Source = i.source6
+	i.NDP.Duplicate = i.duplicate
+	i.NDP.Now, i.NDP.Random, i.NDP.Wheel, i.NDP.Pool = now, s.config.Random, &s.wheel, &s.pool
+
+	i.link6.Output = i.NDP.Resolve
 
 	i.DHCP.Send = i.sendDHCP
 	i.DHCP.Bound = i.bound

@@ -8,12 +8,15 @@
 package tap
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -40,7 +43,7 @@ type Link struct {
 // direction is what one of Send and Receive keeps from call to call.
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
-	pieces [][]byte
+	vector vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
 	frames, bytes, dropped atomic.Uint64
@@ -80,6 +83,7 @@ func New(c Config) (*Link, error) {
 // guest is c as the guest is told, but for the MTU.
 func (c *Config) guest() netif.Config {
 	g := netif.Config{MAC: c.MAC, DHCP: c.DHCP, Addr: c.Addr, Router: c.gateway(), DNS: c.DNS, Search: c.Search}
+	g.IP6, g.Routers, g.Addr6, g.Router6 = c.Addr6.IsValid() || c.Auto6, c.Auto6, c.Addr6, c.Gateway6
 	if g.MAC == [6]byte{} {
 		rand.Read(g.MAC[:])
 		g.MAC[0] = g.MAC[0]&^1 | 2 // unicast, locally administered
@@ -94,7 +98,24 @@ func (c *Config) guest() netif.Config {
 		}
 		g.Search = host.Search
 	}
+	if g.IP6 {
+		g.Key = key(g.MAC, c.Name)
+	}
 	return g
+}
+
+// key is the secret of a guest's IPv6 interface identifiers: the same for the same card on this machine, and not to be
+// guessed, since the machine's identifier is secret, too (machine-id(5)). Without that it is another each time.
+func key(mac [6]byte, name string) (k [16]byte) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil || len(id) < 32 {
+		rand.Read(k[:])
+		return k
+	}
+	h := hmac.New(sha256.New, id)
+	h.Write([]byte("ukvm interface identifiers " + name))
+	h.Write(mac[:])
+	return [16]byte(h.Sum(nil))
 }
 
 // Config is what to tell the guest.
@@ -116,7 +137,7 @@ const longestSegment = netif.EthernetSize + 65535
 
 // Features are checksums and TCP segmentation, both ways.
 func (l *Link) Features() netif.Features {
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment, TCP6: true}
 }
 
 // SetFeatures tells the kernel what it may leave to the guest. What the guest leaves to the kernel is in its frames'
@@ -136,7 +157,7 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
-	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0); err != nil {
+	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0, f.TCP6); err != nil {
 		return err
 	}
 	l.features = f
@@ -172,8 +193,8 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			continue
 		}
 		encodeHeader(&l.tx.header, &f.Header)
-		n, err := unix.Writev(l.dev.fd, l.tx.gather(f))
-		clear(l.tx.pieces) // they are the caller's
+		l.tx.gather(f)
+		n, err := l.tx.vector.call(unix.SYS_WRITEV, l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
@@ -198,12 +219,12 @@ func (l *Link) longest(f *netif.Frame) int {
 // agreed reports whether h asks for no more than what SetFeatures has switched on.
 func (l *Link) agreed(h *hypercall.NetHeader) bool {
 	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
-		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
+		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
 }
 
 // gather lists the header and the first f.Len bytes of f.
-func (d *direction) gather(f *netif.Frame) [][]byte {
-	d.pieces = append(d.pieces[:0], d.header[:])
+func (d *direction) gather(f *netif.Frame) {
+	d.vector.add(d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
 		if rest == 0 {
@@ -211,9 +232,8 @@ func (d *direction) gather(f *netif.Frame) [][]byte {
 		}
 		piece = piece[:min(len(piece), rest)]
 		rest -= len(piece)
-		d.pieces = append(d.pieces, piece)
+		d.vector.add(piece)
 	}
-	return d.pieces
 }
 
 // Receive reads frames from the device.
@@ -225,9 +245,12 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
-		l.rx.pieces = append(append(append(l.rx.pieces[:0], l.rx.header[:]), f.Data...), l.rx.spill[:])
-		size, err := unix.Readv(l.dev.fd, l.rx.pieces)
-		clear(l.rx.pieces) // they are the caller's
+		l.rx.vector.add(l.rx.header[:])
+		for _, piece := range f.Data {
+			l.rx.vector.add(piece)
+		}
+		l.rx.vector.add(l.rx.spill[:])
+		size, err := l.rx.vector.call(unix.SYS_READV, l.dev.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil

@@ -32,6 +32,7 @@ var benches = []bench{
 	{"map", "a program that lives in maps", micro("ms")},
 	{"http", "requests to examples/web over each network", requests},
 	{"net", "requests, bulk, datagrams and their cost over each network", network},
+	{"event", "requests to a server on the event loop in a guest, beside net/http", eventLoop},
 	{"idle", "memory and processor time of an idle examples/web", idle},
 	{"build", "building again what has not changed, against go build", rebuild},
 }

@@ -1,20 +1,24 @@
 package filter
 
-import "time"
+import (
+	"time"
+
+	"ukvm.dev/hypercall"
+)
 
 // Limits of what Compile accepts.
 const (
-	MaxChains   = 64
-	MaxRules    = 1024  // of all chains
-	MaxElements = 16384 // of all sets of addresses and ports, after equal ones have been merged
-	MaxSteps    = 4096  // rules one packet may have to be compared with at one place
-	MaxDepth    = 16    // chains that have jumped and not returned
-	MaxNames    = 63    // interfaces that rules name
-	MaxCounters = 256   // names of counters
-	MaxName     = 31    // bytes of a name
-	MaxPrefix   = 63    // bytes of a log prefix
-	MaxBurst    = 32768 // of a Limit, packets
-	MaxPer      = 24 * time.Hour
+	MaxChains   = hypercall.FirewallChains
+	MaxRules    = hypercall.FirewallRules    // of all chains
+	MaxElements = 16384                      // of all sets of addresses and ports; one that is used again counts once
+	MaxSteps    = hypercall.FirewallSteps    // rules one packet may have to be compared with at one place
+	MaxDepth    = hypercall.FirewallDepth    // chains that have jumped and not returned
+	MaxNames    = hypercall.FirewallNames    // interfaces that rules name
+	MaxCounters = hypercall.FirewallCounters // names of counters
+	MaxName     = hypercall.FirewallName     // bytes of a name
+	MaxPrefix   = hypercall.FirewallPrefix   // bytes of a log prefix
+	MaxBurst    = hypercall.FirewallBurst    // of a Limit, packets
+	MaxPer      = hypercall.FirewallPeriod * time.Second
 )
 
 // DefaultBurst is how many packets a Limit lets pass at once if it does not say.

@@ -72,7 +72,8 @@ type datagram struct {
 }
 
 // Add takes a fragment; Offset+Len is at most what a datagram can hold, and Len a multiple of 8 unless it is the last.
-// If it was the last one missing, Add returns the datagram with its header in front, in one piece.
+// If it was the last one missing, Add returns the datagram with its header in front, in one piece unless it is longer
+// than packet.Large.
 func (t *Table) Add(key Key, f Fragment) *packet.Packet {
 	p, off, n := f.Packet, f.Offset, f.Len()
 	d := t.datagrams[key]
@@ -124,13 +125,25 @@ func (t *Table) Add(key Key, f Fragment) *packet.Packet {
 // finish makes one packet of a complete datagram: one copy, since it is rare and gather lists are short.
 func (t *Table) finish(d *datagram) *packet.Packet {
 	first := d.fragments.Front()
-	p := t.Pool.Receive(d.headerLen + d.total)
-	p.Truncate(d.headerLen + d.total)
-	data := p.Bytes()
-	n := copy(data, d.header[:d.headerLen])
+	size := d.headerLen + d.total
+	p := t.Pool.Receive(min(size, packet.Large))
+	p.Truncate(min(size, packet.Large))
 	like(p, first)
+	var q *packet.Packet // of the longest IPv6 datagrams, what one block has no room for
+	data := p.Bytes()
+	data = data[copy(data, d.header[:d.headerLen]):]
 	for f := first; f != nil; f = f.Next {
-		n += f.CopyOut(data[n:])
+		n := f.CopyOut(data)
+		if data = data[n:]; n < f.Len() {
+			q = t.Pool.Receive(size - packet.Large)
+			q.Truncate(size - packet.Large)
+			data = q.Bytes()
+			f.Trim(n)
+			data = data[f.CopyOut(data):]
+		}
+	}
+	if q != nil {
+		p.Append(q)
 	}
 	t.forget(d)
 	return p

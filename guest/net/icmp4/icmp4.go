@@ -7,6 +7,7 @@ package icmp4
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/bucket"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 )
@@ -47,8 +48,8 @@ type Box struct {
 	Stats     Stats
 	Endpoints Endpoints
 
-	errors bucket
-	echoes bucket
+	errors bucket.Bucket
+	echoes bucket.Bucket
 }
 
 // Receive takes an ICMP message.
@@ -87,7 +88,7 @@ func (b *Box) reply(p *packet.Packet) {
 	switch {
 	case p.Broadcast || p.Src.IsUnspecified() || b.IsBroadcast(p.Src): // RFC 1122 §3.2.2.6 allows to ignore these
 		b.Stats.Dropped++
-	case !b.echoes.take(b.Now(), EchoRate, EchoBurst):
+	case !b.echoes.Take(b.Now(), EchoRate, EchoBurst):
 		b.Stats.Throttled++
 	default:
 		q := b.Pool.Headers()
@@ -190,7 +191,7 @@ func (b *Box) Error(src, dst netip.Addr, quote []byte, typ, code uint8) {
 			return
 		}
 	}
-	if !b.errors.take(b.Now(), ErrorRate, ErrorBurst) {
+	if !b.errors.Take(b.Now(), ErrorRate, ErrorBurst) {
 		b.Stats.Throttled++
 		return
 	}
@@ -203,26 +204,4 @@ func (b *Box) Error(src, dst netip.Addr, quote []byte, typ, code uint8) {
 	q.Src, q.Dst, q.Proto = src, dst, wire.ProtoICMP
 	b.Stats.ErrorsTx++
 	b.Send(q)
-}
-
-// bucket is a token bucket.
-type bucket struct {
-	last   int64 // nanoseconds
-	tokens int64 // in billionths
-	used   bool
-}
-
-// take reports whether one more message may be sent at now.
-func (k *bucket) take(now int64, rate, burst int64) bool {
-	if !k.used {
-		k.used, k.tokens = true, burst*1e9
-	} else {
-		k.tokens = min(k.tokens+min(now-k.last, 1e9)*rate, burst*1e9)
-	}
-	k.last = now
-	if k.tokens < 1e9 {
-		return false
-	}
-	k.tokens -= 1e9
-	return true
 }

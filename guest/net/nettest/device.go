@@ -1,6 +1,8 @@
 package nettest
 
 import (
+	"net/netip"
+
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/hypercall"
@@ -20,7 +22,7 @@ func Frames(p *packet.Packet) [][]byte {
 	}
 	const ipAt = wire.EthernetSize
 	head, tcpAt := int(n.HdrLen), int(n.CsumStart)
-	ip := wire.IPv4(whole[ipAt:tcpAt])
+	src, dst := addresses(whole[ipAt:])
 	var frames [][]byte
 	data := whole[head:]
 	seq := wire.TCP(whole[tcpAt:head]).Seq()
@@ -32,16 +34,29 @@ func Frames(p *packet.Packet) [][]byte {
 		if off+k < len(data) {
 			h.SetFlags(h.Flags() &^ (wire.FIN | wire.PSH))
 		}
-		fip := wire.IPv4(f[ipAt:tcpAt])
-		fip.SetTotalLen(len(f) - ipAt)
-		fip.SetChecksum()
-		sum := wire.Pseudo(ip.Src(), ip.Dst(), wire.ProtoTCP, len(f)-tcpAt)
+		if src.Is4() {
+			ip := wire.IPv4(f[ipAt:tcpAt])
+			ip.SetTotalLen(len(f) - ipAt)
+			ip.SetChecksum()
+		} else {
+			wire.IPv6(f[ipAt:]).SetPayloadLen(len(f) - ipAt - wire.IPv6Size)
+		}
+		sum := wire.Pseudo(src, dst, wire.ProtoTCP, len(f)-tcpAt)
 		h.SetChecksum(sum.Fold())
 		complete(f, tcpAt, int(n.CsumOffset))
 		frames = append(frames, f)
 		off += k
 	}
 	return frames
+}
+
+// addresses returns source and destination of an IP packet.
+func addresses(b []byte) (src, dst netip.Addr) {
+	if h, ok := wire.ParseIPv6(b); ok {
+		return h.Src(), h.Dst()
+	}
+	h := wire.IPv4(b)
+	return h.Src(), h.Dst()
 }
 
 func complete(frame []byte, start, offset int) {

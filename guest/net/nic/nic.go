@@ -20,6 +20,7 @@ import (
 type Features struct {
 	TxChecksum bool // completes TCP and UDP checksums of what is sent (NeedsCsum)
 	TSO4       int  // largest TCP payload it cuts into segments itself (GSOTCP4), in bytes; 0: none. Needs TxChecksum
+	TSO6       int  // the same over IPv6 (GSOTCP6)
 }
 
 // QueueMax is how many packets wait, at most, while a card is full; further ones are dropped. TCP stops sending data

@@ -62,6 +62,17 @@ func (t *Table) Add(e Entry) error {
 	return nil
 }
 
+// Remove removes the route to e.Prefix through e.Router and e.Link, if there is one.
+func (t *Table) Remove(e Entry) {
+	e.Prefix = e.Prefix.Masked()
+	for i := range t.entries {
+		if o := &t.entries[i]; o.Prefix == e.Prefix && o.Router == e.Router && o.Link == e.Link {
+			t.entries = append(t.entries[:i], t.entries[i+1:]...)
+			return
+		}
+	}
+}
+
 // RemoveLink removes all routes through an interface.
 func (t *Table) RemoveLink(link int) {
 	kept := t.entries[:0]

@@ -1,12 +1,6 @@
 package tcp
 
-import (
-	"ukvm.dev/guest/net/packet"
-	"ukvm.dev/guest/net/wire"
-)
-
-// plateaus are likely path MTUs for routers that do not tell (RFC 1191 §7).
-var plateaus = [...]int{32000, 17914, 8166, 4352, 2002, 1492, 1006, minMTU}
+import "ukvm.dev/guest/net/packet"
 
 // Fail takes the news that a segment did not arrive (RFC 9293 §3.9.2.2), if it is one that may be on its way (RFC 5927
 // §4): else anybody could end our connections.
@@ -26,41 +20,10 @@ func (b *Box) Fail(f *packet.Failure) {
 	}
 	switch {
 	case f.Err == packet.ErrTooBig:
-		c.shrink(f.MTU)
+		c.tooBig(f.MTU)
 	case c.state == SynSent:
 		c.end(f.Err) // as Linux: there may be another address to try
 	default:
 		c.soft = f.Err // told if the connection times out
 	}
-}
-
-// shrink adapts to a path that takes no larger packets than mtu (RFC 1191 §6), and repeats what was lost.
-func (c *Conn) shrink(mtu int) {
-	if mtu == 0 {
-		for _, mtu = range plateaus {
-			if mtu < c.mtu {
-				break
-			}
-		}
-	}
-	if mtu < minMTU {
-		mtu = minMTU
-		c.noDF = true
-	}
-	if mtu >= c.mtu || !c.state.transmits() {
-		return
-	}
-	c.mtu = mtu
-	mss := mtu - headerSize(c.flow.local)
-	if c.ts.on {
-		mss -= wire.TCPTimestampsSize
-	}
-	if mss = max(mss, minSendMSS); mss >= c.snd.mss {
-		return
-	}
-	c.snd.mss, c.cc.MSS = mss, mss
-	c.cc.Size = max(c.cc.Size, mss)
-	c.rtt.timing = false
-	c.snd.nxt = c.snd.una
-	c.touch()
 }

@@ -1,6 +1,10 @@
 package tcp
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"ukvm.dev/guest/net/route"
+)
 
 // Ephemeral ports, as Linux's ip_local_port_range.
 const (
@@ -18,7 +22,7 @@ type ports struct {
 
 // binding is one Bind. It lives until its holder, connection or listener, gives it up.
 type binding struct {
-	addr                 netip.Addr // zero: all
+	addr                 netip.Addr // see route.Covers
 	port                 uint16
 	reuseAddr, reusePort bool
 	listening            bool
@@ -41,7 +45,7 @@ func (s *ports) unuse(port uint16) {
 // conflicts reports whether e may not have the same port as o (socket(7)): their addresses overlap, and neither both have
 // reuseAddr while o does not listen, nor both have reusePort.
 func (o *binding) conflicts(e *binding) bool {
-	if o.addr.IsValid() && e.addr.IsValid() && o.addr != e.addr {
+	if !route.Overlap(o.addr, e.addr) {
 		return false
 	}
 	if o.reusePort && e.reusePort {

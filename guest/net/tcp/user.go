@@ -6,12 +6,13 @@ import (
 
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
+	"ukvm.dev/guest/net/route"
 )
 
 // ErrNoPort is returned by Connect when there is no local port to connect from.
 var ErrNoPort = errors.New("cannot assign requested address")
 
-// Bind gives an unconnected connection a local address (zero: any) and port (0: a random one).
+// Bind gives an unconnected connection a local address, as route.Covers has it, and port (0: a random one).
 func (c *Conn) Bind(addr netip.Addr, port uint16, reuseAddr, reusePort bool) error {
 	if c.bound != nil || c.state != Closed || c.flow.remotePort != 0 {
 		return ErrInvalid
@@ -48,7 +49,7 @@ func (c *Conn) Connect(peer netip.AddrPort) error {
 		return packet.ErrRefused
 	}
 	var src netip.Addr
-	if c.bound != nil {
+	if c.bound != nil && route.Specific(c.bound.addr) {
 		src = c.bound.addr
 	}
 	r, err := b.Route(peer.Addr(), src, c.Options.Link)

@@ -7,6 +7,7 @@ import (
 	"ukvm.dev/guest/net/dgram"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
+	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/wire"
 )
 
@@ -43,13 +44,17 @@ type Endpoint struct {
 	ReuseAddr     bool
 	ReusePort     bool
 
-	box    *Box
-	next   *Endpoint
-	local  netip.Addr // zero: any
-	bound  netip.Addr // what local falls back to on Disconnect
-	port   uint16     // 0: none yet
-	peer   netip.AddrPort
-	groups []membership
+	// Any is the address of an end point that sends without having been bound, see route.Covers.
+	Any netip.Addr
+
+	box      *Box
+	next     *Endpoint
+	local    netip.Addr // see route.Covers
+	bound    netip.Addr // what local falls back to on Disconnect
+	port     uint16     // 0: none yet
+	peer     netip.AddrPort
+	peerLink int // of a link-local peer
+	groups   []membership
 
 	blocked bool // in Box.blocked
 }
@@ -72,8 +77,8 @@ func (e *Endpoint) Local() (netip.Addr, uint16) { return e.local, e.port }
 // Peer returns whom the end point is connected to, the zero AddrPort if to nobody.
 func (e *Endpoint) Peer() netip.AddrPort { return e.peer }
 
-// Bind gives the end point a port, of its choice or, if that is 0, a random one (RFC 6056 §3.3.1), and an address, or
-// any if addr is the zero Addr. It has neither yet.
+// Bind gives the end point a port, of its choice or, if that is 0, a random one (RFC 6056 §3.3.1), and an address, as
+// route.Covers has it. It has neither yet.
 func (e *Endpoint) Bind(addr netip.Addr, port uint16) error {
 	b := e.box
 	if b.endpoints >= b.MaxEndpoints {
@@ -110,15 +115,21 @@ func (e *Endpoint) Bind(addr netip.Addr, port uint16) error {
 
 // conflicts reports whether e may not have the same port at addr as o has (socket(7), SO_REUSEADDR and SO_REUSEPORT).
 func (o *Endpoint) conflicts(e *Endpoint, addr netip.Addr) bool {
-	if o.local.IsValid() && addr.IsValid() && o.local != addr || o.Link != 0 && e.Link != 0 && o.Link != e.Link {
+	if !route.Overlap(o.local, addr) || o.Link != 0 && e.Link != 0 && o.Link != e.Link {
 		return false
 	}
 	return !(o.ReuseAddr && e.ReuseAddr) && !(o.ReusePort && e.ReusePort)
 }
 
 // Connect sets the peer: whom Send sends to by default, and the only one heard.
-func (e *Endpoint) Connect(peer netip.AddrPort) error {
-	r, err := e.box.Route(peer.Addr(), e.bound, e.linkFor(peer.Addr()))
+func (e *Endpoint) Connect(peer netip.AddrPort) error { return e.ConnectVia(peer, 0) }
+
+// ConnectVia is Connect to a peer that is reached through an interface (0: routing decides).
+func (e *Endpoint) ConnectVia(peer netip.AddrPort, link int) error {
+	if link == 0 {
+		link = e.linkFor(peer.Addr())
+	}
+	r, err := e.box.Route(peer.Addr(), source(e.bound), link)
 	if err != nil {
 		return err
 	}
@@ -126,20 +137,34 @@ func (e *Endpoint) Connect(peer netip.AddrPort) error {
 		return ErrBroadcast
 	}
 	if e.port == 0 {
-		if err := e.Bind(netip.Addr{}, 0); err != nil {
+		if err := e.Bind(e.Any, 0); err != nil {
 			return err
 		}
 	}
-	if !e.bound.IsValid() {
+	if !route.Specific(e.bound) {
 		e.local = r.Source
 	}
-	e.peer = peer
+	e.peer, e.peerLink = peer, 0
+	if peer.Addr().IsLinkLocalUnicast() {
+		e.peerLink = r.Link
+	}
 	return nil
+}
+
+// PeerLink is the interface of a link-local peer, 0 for others.
+func (e *Endpoint) PeerLink() int { return e.peerLink }
+
+// source is the address to send from of an end point with a local address, the zero Addr if routing is to choose.
+func source(local netip.Addr) netip.Addr {
+	if local.IsMulticast() || !route.Specific(local) { // bound to a group, to receive
+		return netip.Addr{}
+	}
+	return local
 }
 
 // Disconnect undoes Connect.
 func (e *Endpoint) Disconnect() {
-	e.peer = netip.AddrPort{}
+	e.peer, e.peerLink = netip.AddrPort{}, 0
 	e.local = e.bound
 }
 
@@ -166,22 +191,29 @@ func (e *Endpoint) linkFor(dst netip.Addr) int {
 }
 
 // Send sends data to the address given or, if that is zero, to the peer.
-func (e *Endpoint) Send(data []byte, to netip.AddrPort) error {
+func (e *Endpoint) Send(data []byte, to netip.AddrPort) error { return e.SendVia(data, to, 0) }
+
+// SendVia is Send through an interface (0: routing decides).
+func (e *Endpoint) SendVia(data []byte, to netip.AddrPort, link int) error {
 	if !to.IsValid() {
 		if to = e.peer; !to.IsValid() {
 			return ErrDestination
 		}
-	}
-	if len(data) > MaxPayload {
-		return packet.ErrTooBig
+		link = e.peerLink
 	}
 	dst := to.Addr()
-	src := e.local
-	if src.IsMulticast() {
-		src = netip.Addr{} // bound to a group, to receive
+	longest, header := MaxPayload, wire.IPv4Size
+	if dst.Is6() {
+		longest, header = MaxPayload6, wire.IPv6Size
+	}
+	if len(data) > longest {
+		return packet.ErrTooBig
+	}
+	if link == 0 {
+		link = e.linkFor(dst)
 	}
 	b := e.box
-	r, err := b.Route(dst, src, e.linkFor(dst))
+	r, err := b.Route(dst, source(e.local), link)
 	if err != nil {
 		return err
 	}
@@ -189,11 +221,11 @@ func (e *Endpoint) Send(data []byte, to netip.AddrPort) error {
 		return ErrBroadcast
 	}
 	n := wire.UDPSize + len(data)
-	if e.DF && wire.IPv4Size+n > r.MTU {
+	if e.DF && header+n > r.MTU {
 		return packet.ErrTooBig
 	}
 	if e.port == 0 {
-		if err := e.Bind(netip.Addr{}, 0); err != nil {
+		if err := e.Bind(e.Any, 0); err != nil {
 			return err
 		}
 	}
@@ -242,11 +274,18 @@ func (e *Endpoint) score(p *packet.Packet) int {
 		s += 4
 	}
 	if e.local.IsValid() {
-		// A connected end point on a broadcast datagram: its address is only where it sends from.
-		if e.local != p.Dst && !(p.Broadcast && !e.bound.IsValid()) {
+		switch {
+		case e.local == p.Dst:
+			s += 2
+		case e.local.IsUnspecified():
+			if e.local.Is4() != p.Dst.Is4() {
+				return -1
+			}
+		case p.Broadcast && !route.Specific(e.bound) && e.local.Is4() == p.Dst.Is4():
+			s += 2 // a connected end point: its address is only where it sends from
+		default:
 			return -1
 		}
-		s += 2
 	}
 	if e.Link != 0 {
 		if e.Link != p.Link {

@@ -18,8 +18,11 @@ import (
 	"ukvm.dev/guest/net/wire"
 )
 
-// MaxPayload is the longest datagram, in bytes.
-const MaxPayload = wire.IPv4Max - wire.IPv4Size - wire.UDPSize
+// Longest datagrams over IPv4 and IPv6, in bytes.
+const (
+	MaxPayload  = wire.IPv4Max - wire.IPv4Size - wire.UDPSize
+	MaxPayload6 = wire.IPv6MaxPayload - wire.UDPSize
+)
 
 // Stats counts datagrams.
 type Stats struct {
@@ -57,6 +60,10 @@ func (b *Box) Receive(p *packet.Packet) {
 		return
 	}
 	p.Truncate(h.Len())
+	if h.Checksum() == 0 && p.Dst.Is6() { // RFC 8200 §8.1
+		b.drop(p)
+		return
+	}
 	if h.Checksum() != 0 && !p.ChecksumOK() {
 		s := wire.Pseudo(p.Src, p.Dst, wire.ProtoUDP, p.Len())
 		p.Sum(&s)
@@ -147,7 +154,7 @@ func (b *Box) Fail(f *packet.Failure) {
 	}
 	peer := netip.AddrPortFrom(f.Dst, h.DstPort())
 	for e := b.ports[h.SrcPort()]; e != nil; e = e.next {
-		if e.peer == peer && (!e.local.IsValid() || e.local == f.Src) {
+		if e.peer == peer && route.Covers(e.local, f.Src) {
 			e.Err = f.Err
 			e.upcall(ready.Err | ready.In | ready.Out)
 			return

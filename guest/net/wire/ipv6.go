@@ -54,11 +54,11 @@ func (h IPv6) HopLimit() uint8     { return h[7] }
 func (h IPv6) Src() netip.Addr     { return netip.AddrFrom16([16]byte(h[8:24])) }
 func (h IPv6) Dst() netip.Addr     { return netip.AddrFrom16([16]byte(h[24:40])) }
 
-func (h IPv6) SetPayloadLen(n int)     { put16(h[4:], uint16(n)) }
-func (h IPv6) SetNextHeader(p uint8)   { h[6] = p }
-func (h IPv6) SetDst(a netip.Addr)     { d := a.As16(); copy(h[24:40], d[:]) }
-func (h IPv6) SetFlowLabel(l uint32)   { put32(h, get32(h)&^0xfffff|l&0xfffff) }
-func (h IPv6) SetTrafficClass(t uint8) { h[0], h[1] = h[0]&0xf0|t>>4, h[1]&0x0f|t<<4 }
+// SetPayloadLen stores the length of what follows the header, in bytes.
+func (h IPv6) SetPayloadLen(n int) { put16(h[4:], uint16(n)) }
+
+// SetNextHeader stores what follows the header.
+func (h IPv6) SetNextHeader(p uint8) { h[6] = p }
 
 // IPv6Fields is what Encode stores.
 type IPv6Fields struct {
