@@ -150,6 +150,10 @@ func checkNICs(nics []NIC) error {
 			return fmt.Errorf("%w: network card %q has no link", ErrConfig, n.Name)
 		case n.Config.MTU < 576 || n.Config.MTU > 65535:
 			return fmt.Errorf("%w: network card %q has an MTU of %d; it must be 576 to 65535", ErrConfig, n.Name, n.Config.MTU)
+		case n.Config.Addr6.IsValid() && (!n.Config.Addr6.Addr().Is6() || n.Config.Addr6.Addr().Is4In6()):
+			return fmt.Errorf("%w: network card %q: %v is not an IPv6 address", ErrConfig, n.Name, n.Config.Addr6)
+		case n.Config.IP6 && n.Config.MTU < 1280:
+			return fmt.Errorf("%w: network card %q has an MTU of %d; IPv6 needs 1280", ErrConfig, n.Name, n.Config.MTU)
 		case n.Config.Addr.IsValid() && !n.Config.Addr.Addr().Is4():
 			return fmt.Errorf("%w: network card %q: %v is not an IPv4 address", ErrConfig, n.Name, n.Config.Addr)
 		}
@@ -168,6 +172,7 @@ func netConfig(c *netif.Config, f netif.Features) hypercall.NetConfig {
 		{c.DHCP, hypercall.NetDHCP},
 		{f.TxChecksum, hypercall.NetTxChecksum}, {f.RxChecksum, hypercall.NetRxChecksum},
 		{f.TxSegment > 0, hypercall.NetTxTCP4}, {f.RxSegment > 0, hypercall.NetRxTCP4},
+		{f.TCP6 && f.TxSegment > 0, hypercall.NetTxTCP6}, {f.TCP6 && f.RxSegment > 0, hypercall.NetRxTCP6},
 	} {
 		if bit.set {
 			n.Flags |= bit.bit
@@ -177,8 +182,29 @@ func netConfig(c *netif.Config, f netif.Features) hypercall.NetConfig {
 		n.Addr, n.Prefix = c.Addr.Addr().As4(), uint32(c.Addr.Bits())
 	}
 	n.Router, n.Host = as4(c.Router), as4(c.Host)
-	for i := range min(len(c.DNS), len(n.DNS)) {
-		n.DNS[i] = as4(c.DNS[i])
+	n4, n6 := 0, 0
+	for _, a := range c.DNS {
+		switch {
+		case a.Unmap().Is4() && n4 < len(n.DNS):
+			n.DNS[n4] = a.As4()
+			n4++
+		case a.Is6() && !a.Is4In6() && c.IP6 && n6 < len(n.IP6.DNS):
+			n.IP6.DNS[n6] = a.As16()
+			n6++
+		}
+	}
+	if c.IP6 {
+		n.Flags |= hypercall.NetIP6
+		if c.Routers {
+			n.Flags |= hypercall.NetRouter
+		}
+		if c.Addr6.IsValid() {
+			n.IP6.Addr, n.IP6.Prefix = c.Addr6.Addr().As16(), uint32(c.Addr6.Bits())
+		}
+		if c.Router6.IsValid() {
+			n.IP6.Router = c.Router6.As16()
+		}
+		n.IP6.Key = c.Key
 	}
 	copy(n.Search[:len(n.Search)-1], strings.Join(c.Search, " "))
 	return n

@@ -136,6 +136,18 @@ func TestNetConfig(t *testing.T) {
 	if got := netConfig(&netif.Config{DHCP: true, MTU: 1500, Router: ip("fd00::1")}, netif.Features{}); got != (hypercall.NetConfig{MTU: 1500, Flags: hypercall.NetDHCP}) {
 		t.Errorf("with DHCP: %+v", got)
 	}
+	six := netConfig(&netif.Config{
+		MTU: 1500, IP6: true, Routers: true, Addr6: netip.MustParsePrefix("fd00::2/64"), Router6: ip("fe80::1"),
+		DNS: []netip.Addr{ip("fd00::3"), ip("10.0.0.3"), ip("fd00::4"), ip("fd00::5")}, Key: [16]byte{1},
+	}, netif.Features{})
+	want = hypercall.NetConfig{MTU: 1500, Flags: hypercall.NetIP6 | hypercall.NetRouter, DNS: [3][4]byte{{10, 0, 0, 3}}}
+	want.IP6 = hypercall.NetConfig6{
+		Addr: ip("fd00::2").As16(), Prefix: 64, Router: ip("fe80::1").As16(),
+		DNS: [2][16]byte{ip("fd00::3").As16(), ip("fd00::4").As16()}, Key: [16]byte{1},
+	}
+	if six != want {
+		t.Errorf("with IPv6: %+v\nwant %+v", six, want)
+	}
 	long := netConfig(&netif.Config{Search: []string{strings.Repeat("s", 200)}}, netif.Features{})
 	if long.Search[126] != 's' || long.Search[127] != 0 {
 		t.Error("a long search list is not NUL-terminated")
@@ -168,6 +180,11 @@ func TestAgree(t *testing.T) {
 			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: 1 << 20, RxSegment: 9000},
 			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: 9000},
 			hypercall.NetTxChecksum | hypercall.NetRxChecksum | hypercall.NetTxTCP4 | hypercall.NetRxTCP4,
+		},
+		{
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: most, TCP6: true},
+			netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: most, RxSegment: most, TCP6: true},
+			hypercall.NetTxChecksum | hypercall.NetRxChecksum | hypercall.NetTxTCP4 | hypercall.NetRxTCP4 | hypercall.NetTxTCP6 | hypercall.NetRxTCP6,
 		},
 		{netif.Features{TxChecksum: true}, netif.Features{TxChecksum: true}, hypercall.NetTxChecksum},
 		{netif.Features{RxChecksum: true}, netif.Features{RxChecksum: true}, hypercall.NetRxChecksum},

@@ -67,12 +67,13 @@ type Features struct {
 	RxChecksum bool // Receive may return frames with hypercall.NeedsCsum or hypercall.DataValid
 	TxSegment  int  // longest frame in bytes that Send takes with hypercall.GSOTCP4; 0: none. Needs TxChecksum
 	RxSegment  int  // longest frame in bytes that Receive may return with hypercall.GSOTCP4; 0: none. Needs RxChecksum
+	TCP6       bool // what is said of GSOTCP4 holds for hypercall.GSOTCP6 too
 }
 
 // Within reports whether f asks for nothing that is not in all.
 func (f Features) Within(all Features) bool {
 	return (!f.TxChecksum || all.TxChecksum) && (!f.RxChecksum || all.RxChecksum) &&
-		f.TxSegment <= all.TxSegment && f.RxSegment <= all.RxSegment
+		f.TxSegment <= all.TxSegment && f.RxSegment <= all.RxSegment && (!f.TCP6 || all.TCP6)
 }
 
 // Counter is a Link that counts. Counters may be called at any time, also after Close.
@@ -101,7 +102,13 @@ type Config struct {
 	DHCP   bool         // ask a DHCP server for the rest
 	Addr   netip.Prefix // IPv4 address and prefix length
 	Router netip.Addr   // default router
-	DNS    []netip.Addr // at most three
+	DNS    []netip.Addr // at most three IPv4 and two IPv6 addresses
 	Search []string     // DNS search list
 	Host   netip.Addr   // stands for the host's loopback; zero: the guest cannot reach it
+
+	IP6     bool         // the link carries IPv6: the guest has a link-local address
+	Routers bool         // with IP6: ask routers for addresses, routes and DNS servers (RFC 4862, RFC 8106)
+	Addr6   netip.Prefix // with IP6: an address and prefix length
+	Router6 netip.Addr   // with IP6: default router
+	Key     [16]byte     // secret that IPv6 interface identifiers are made from (RFC 7217); zero: others at each start
 }

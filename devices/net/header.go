@@ -42,7 +42,7 @@ func (d *Device) checked(h hypercall.NetHeader, length int) (hypercall.NetHeader
 	}
 	headers := int(h.HdrLen)
 	switch {
-	case h.GSOType != hypercall.GSOTCP4 || d.features.TxSegment == 0:
+	case h.GSOType != hypercall.GSOTCP4 && (h.GSOType != hypercall.GSOTCP6 || !d.features.TCP6), d.features.TxSegment == 0:
 		return h, badHeader("segmentation of a kind that was not agreed", &h, length)
 	case length > d.features.TxSegment:
 		return h, badHeader("a frame too long to be segmented", &h, length)

@@ -1,5 +1,13 @@
 // Package net is the monitor's end of a network device: it moves Ethernet frames between the two queues of a ring slot
 // (hypercall/ring.go) and a link (package netif), straight from and to guest memory.
+//
+// Nothing of a frame but its header, of 12 bytes, is copied here: a link gets the pieces of guest memory that the frame
+// lies in, or is to lie in. How often a link copies is its affair: package tap once each way, by the kernel; package user
+// says it of itself.
+//
+// A header from the guest is checked before any link, and any kernel behind it, sees it (header.go). Frames go both ways
+// in batches, as many as there are when the guest goes to sleep: it is told of those that have come when it wakes, and
+// of those that have gone never.
 package net
 
 import (

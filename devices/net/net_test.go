@@ -351,6 +351,8 @@ func TestHeaders(t *testing.T) {
 		{"segments without a checksum", with(func(h *header) { h.Flags = 0 }), allFeatures, header{}, true},
 		{"segments of UDP", with(func(h *header) { h.GSOType = 3 }), allFeatures, header{}, true},
 		{"segments of IPv6", with(func(h *header) { h.GSOType = hypercall.GSOTCP6 }), allFeatures, header{}, true},
+		{"segments of IPv6 that were agreed", with(func(h *header) { h.GSOType = hypercall.GSOTCP6 }),
+			netif.Features{TxChecksum: true, TxSegment: 65549, TCP6: true}, with(func(h *header) { h.GSOType = hypercall.GSOTCP6 }), false},
 		{"segments with ECN", with(func(h *header) { h.GSOType |= 0x80 }), allFeatures, header{}, true},
 		{"segments of what has another checksum", with(func(h *header) { h.CsumOffset = 6 }), allFeatures, header{}, true},
 		{"segments of nothing", with(func(h *header) { h.GSOSize = 0 }), allFeatures, header{}, true},

@@ -157,7 +157,11 @@ func (c *conn) setDeadline(d *time.Time, t time.Time) {
 
 // dial connects and waits for the outcome.
 func (h *host) dial(to netip.AddrPort) (*conn, error) {
-	k, e := h.Socket(sockStream, 0)
+	make := h.Socket
+	if to.Addr().Is6() {
+		make = h.Socket6
+	}
+	k, e := make(sockStream, 0)
 	if e != 0 {
 		return nil, e
 	}
@@ -184,12 +188,23 @@ type listener struct{ *conn }
 
 func (h *host) listenOn(t testing.TB, port uint16) *listener {
 	t.Helper()
-	k, e := h.Socket(sockStream, 0)
+	return h.listenAt(t, netip.AddrPortFrom(netip.IPv4Unspecified(), port), h.Socket)
+}
+
+// listenOn6 makes a listener for both versions of IP.
+func (h *host) listenOn6(t testing.TB, port uint16) *listener {
+	t.Helper()
+	return h.listenAt(t, netip.AddrPortFrom(netip.IPv6Unspecified(), port), h.Socket6)
+}
+
+func (h *host) listenAt(t testing.TB, at netip.AddrPort, make func(typ, protocol int) (Socket, syscall.Errno)) *listener {
+	t.Helper()
+	k, e := make(sockStream, 0)
 	if e == 0 {
 		e = k.SetOption(solSocket, soReuseAddr, []byte{1, 0, 0, 0})
 	}
 	if e == 0 {
-		e = k.Bind(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+		e = k.Bind(at)
 	}
 	if e == 0 {
 		e = k.Listen(512)

@@ -42,14 +42,25 @@
 // Down: one, from the program's slice into the send buffer (TCP) or the packet (UDP). Segments, retransmissions and
 // fragments refer to that memory; the device reads it there; it is reused when acknowledged and no device has it. Up: one,
 // from the device's buffer into the program's slice; until then the buffer waits in the socket's queue. Exceptions: short
-// packets are merged or moved so that they do not keep big buffers alive, fragments are copied together, and what goes
-// through loopback in packets of more than 2 KiB is not copied at all in between.
+// packets are merged or moved so that they do not keep big buffers alive (here, and package netdev for frames of up to
+// 2 KiB on cards that receive long ones), fragments are copied together, and what goes through loopback in packets of more
+// than 2 KiB is not copied at all in between.
+//
+// With what the host adds (packages devices/net, netif/tap, netif/user) a byte of a program is copied twice each way:
+//
+//	program ─1─► send buffer ───2─► host: the kernel's packet (TAP), or its socket (user network)
+//	program ◄─2─ receive buffer ◄─1─ host: from the kernel's packet, or, by way of a buffer (a third copy), its socket
 //
 // # Offloads
 //
 // Transport checksums are always left to be completed (packet.SetPartialChecksum); the NIC box does it for cards that do
 // not. Where a card segments (TSO), TCP makes segments of many times the MSS. Received packets whose checksum the device
-// has verified, or that never had one, are taken as they are.
+// has verified, or that never had one, are taken as they are, and so are frames of up to 64 KiB, in several buffers
+// (large receive). What a card can do is in its boot information: the monitor asks the host's network (netif.Features) and
+// switches all of it on.
+//
+// There is no merging of segments here (GRO): the host's kernel and the user network make whole frames of what they have,
+// and a batch of segments is one turn of the stack, with one ACK, anyway.
 //
 // # Limits
 //

@@ -349,6 +349,54 @@ func TestEventDatagrams(t *testing.T) {
 	w.left()
 }
 
+// TestEventCardFull: while a card takes nothing, datagrams are refused and connections wait; both go on when it does.
+func TestEventCardFull(t *testing.T) {
+	w := newWorld(t, 1, nettest.Faults{Delay: 1_000_000}, nic.Features{})
+	got := 0
+	s := must[*event.Socket](t)(w.b.UDP().Open(9))
+	s.OnReceive(func(b []byte, from netip.AddrPort) { got++ })
+	l := must[*event.Listener](t)(w.b.TCP().Listen(7))
+	l.OnConnect(echo)
+	c := must[*event.Socket](t)(w.a.UDP().Open(0))
+	to := netip.AddrPortFrom(w.b.addr, 9)
+	if err := c.SendTo([]byte("first"), to); err != nil { // and ARP is done with
+		t.Fatal(err)
+	}
+	w.clock.Run(seconds)
+
+	full := true
+	w.a.iface.NIC.Transmit = func(p *packet.Packet) bool { return !full && w.link.A.Transmit(p) }
+	sent, refused := 1, 0
+	const total = 500
+	send := func() {
+		for sent < total {
+			if err := c.SendTo([]byte("more"), to); err == event.ErrFull {
+				refused++
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			sent++
+		}
+	}
+	c.OnDrain(send)
+	send()
+	k := w.client(7, 100_000)
+	w.clock.Run(seconds / 2)
+	if refused == 0 || sent > nic.QueueMax || got != 1 || k.conn != nil {
+		t.Fatalf("a full card: %d sent, %d refused, %d received, %+v", sent, refused, got, k)
+	}
+	full = false
+	w.clock.Run(10 * seconds)
+	if sent != total || got != total || !k.closed || k.err != nil || k.in != 100_000 {
+		t.Errorf("with room again: %d sent, %d received, %+v", sent, got, k)
+	}
+	c.Close()
+	s.Close()
+	l.Close()
+	w.left()
+}
+
 // TestEventPanic: a callback that panics takes down what called it, but the stack goes on: the lock is free, and
 // the other callbacks of the batch are not forgotten.
 func TestEventPanic(t *testing.T) {
@@ -523,7 +571,7 @@ func TestEventGoroutines(t *testing.T) {
 	l.OnConnect(echo)
 	var running atomic.Int32
 	var wg sync.WaitGroup
-	const message = 3000
+	const message = 30_000 // on loopback one packet of several pieces
 	for range 8 {
 		wg.Add(1)
 		go func() {

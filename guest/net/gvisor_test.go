@@ -11,6 +11,7 @@ import (
 	stdnet "net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -43,6 +45,7 @@ type peers struct {
 	addr  netip.Addr // 10.0.0.2
 	link  *channel.Endpoint
 	drop  func(frame []byte) bool // of what we send
+	loss  atomic.Uint32           // of what they send, in a thousand
 	mu    sync.Mutex
 	queue chan []byte
 }
@@ -53,7 +56,7 @@ func newPeers(t *testing.T) *peers {
 	t.Helper()
 	p := &peers{t: t, addr: netip.MustParseAddr("10.0.0.2"), queue: make(chan []byte, 4096)}
 	p.them = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
 	})
 	p.link = channel.New(4096, 1500, tcpip.LinkAddress("\x02\x00\x00\x00\x00\x02"))
@@ -108,12 +111,17 @@ func newPeers(t *testing.T) *peers {
 	go func() {
 		defer running.Done()
 		var batch []*packet.Packet
+		r := rand.New(rand.NewPCG(2, 2))
 		for {
 			pkt := p.link.ReadContext(ctx)
 			if pkt == nil {
 				return
 			}
 			for ; pkt != nil; pkt = p.link.Read() {
+				if r.Uint32N(1000) < p.loss.Load() {
+					pkt.DecRef()
+					continue
+				}
 				v := pkt.ToView()
 				k := p.us.Pool().Receive(v.Size())
 				k.Truncate(copy(k.Bytes(), v.AsSlice()))
@@ -231,16 +239,26 @@ func TestGvisorTransfer(t *testing.T) {
 func TestGvisorLossy(t *testing.T) {
 	p := newPeers(t)
 	pairs := p.pairs()
+	for _, pair := range pairs {
+		if !pair[0].(*conn).Socket.(*stream).conn.Info().SACK {
+			t.Error("SACK was not negotiated")
+		}
+	}
 	r := rand.New(rand.NewPCG(1, 1))
 	p.us.mu.Lock() // Transmit, which calls drop, is called with it held
-	p.drop = func([]byte) bool { return r.Float64() < 0.005 }
+	p.drop = func([]byte) bool { return r.Float64() < 0.01 }
 	p.us.mu.Unlock()
+	p.loss.Store(10)
 	for _, pair := range pairs {
-		exchange(t, pair[0], pair[1], 1<<20)
+		exchange(t, pair[0], pair[1], 4<<20)
 	}
-	if s := &p.us.boxes.TCP.Stats; s.Retransmits == 0 {
-		t.Errorf("nothing was repeated: %+v", s)
+	p.us.mu.Lock()
+	defer p.us.mu.Unlock()
+	s := &p.us.boxes.TCP.Stats
+	if s.Retransmits == 0 || s.FastRecoveries == 0 || s.OutOfOrder == 0 {
+		t.Errorf("nothing was lost: %+v", s)
 	}
+	t.Logf("%d segments, %d repeated, %d recoveries, %d timeouts, %d probes", s.PacketsTx, s.Retransmits, s.FastRecoveries, s.Timeouts, s.TailProbes)
 }
 
 func TestGvisorHalfClose(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	stdnet "net"
 	"net/netip"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,8 +26,9 @@ import (
 // linux is one of our stacks on a TAP device whose other end is Linux's own stack, in a network namespace of its own.
 // It needs the right to make one: tests that use it are skipped without.
 type linux struct {
-	us   *host      // 10.77.0.2
-	them netip.Addr // 10.77.0.1
+	us   *host         // 10.77.0.2
+	them netip.Addr    // 10.77.0.1
+	loss atomic.Uint32 // both ways, in a thousand
 }
 
 // onLinux runs f beside Linux's stack, whose sockets f makes with package net in its own goroutine.
@@ -81,6 +84,7 @@ func newLinux(features nic.Features) (k *linux, stop func(), err error) {
 	// The device's header is the one of virtio 0.9, without the last two bytes.
 	const headerSize = hypercall.NetHeaderSize - 2
 	out := make([]byte, 70000)
+	outLoss, inLoss := rand.New(rand.NewPCG(3, 3)), rand.New(rand.NewPCG(4, 4))
 	i, err := k.us.AddCard(Card{
 		Name: "eth0", MAC: [6]byte{2, 0, 0, 77, 0, 2}, MTU: 1500, Features: features,
 		Transmit: func(p *packet.Packet) bool {
@@ -88,6 +92,9 @@ func newLinux(features nic.Features) (k *linux, stop func(), err error) {
 			n := p.CopyOut(out)
 			p.Release()
 			copy(out[2:], out[:headerSize])
+			if outLoss.Uint32N(1000) < k.loss.Load() {
+				return true
+			}
 			file.Write(out[2:n])
 			return true
 		},
@@ -105,6 +112,9 @@ func newLinux(features nic.Features) (k *linux, stop func(), err error) {
 			n, err := file.Read(in[2:])
 			if err != nil {
 				return
+			}
+			if inLoss.Uint32N(1000) < k.loss.Load() {
+				continue
 			}
 			copy(in, in[2:2+headerSize])
 			in[headerSize], in[headerSize+1] = 1, 0
@@ -160,6 +170,32 @@ func TestLinux(t *testing.T) {
 			k.datagrams(t)
 		})
 	}
+}
+
+// TestLinuxLossy loses segments both ways.
+func TestLinuxLossy(t *testing.T) {
+	onLinux(t, "plain", nic.Features{}, func(t *testing.T, k *linux) {
+		for _, loss := range []uint32{1, 10, 50} {
+			k.loss.Store(0)
+			pairs := k.pairs(t)
+			k.loss.Store(loss)
+			for _, p := range pairs {
+				if !p[0].(*conn).Socket.(*stream).conn.Info().SACK {
+					t.Error("SACK was not negotiated")
+				}
+				start := time.Now()
+				exchange(t, p[0], p[1], 1<<20)
+				t.Logf("%d in a thousand lost: 1 MB each way in %.2f s", loss, time.Since(start).Seconds())
+			}
+		}
+		k.us.mu.Lock()
+		defer k.us.mu.Unlock()
+		s := &k.us.boxes.TCP.Stats
+		if s.FastRecoveries == 0 || s.OutOfOrder == 0 {
+			t.Errorf("nothing was lost: %+v", s)
+		}
+		t.Logf("%d segments, %d repeated, %d recoveries, %d timeouts, %d probes", s.PacketsTx, s.Retransmits, s.FastRecoveries, s.Timeouts, s.TailProbes)
+	})
 }
 
 func (k *linux) reset(t *testing.T) {

@@ -705,7 +705,7 @@ func TestOptions(t *testing.T) {
 		c.s.want("set", c.s.SetOption(c.level, c.name, c.v), c.want)
 	}
 	var v [200]byte
-	if n, e := str.Option(solTCP, tcpCongestion, v[:]); e != 0 || string(v[:n]) != "newreno\x00" {
+	if n, e := str.Option(solTCP, tcpCongestion, v[:]); e != 0 || string(v[:n]) != "reno\x00" {
 		t.Errorf("congestion control %q, %v", v[:n], e)
 	}
 	str.must(str.SetOption(solSocket, soLinger, append(word(1), word(5)...)))
@@ -716,6 +716,38 @@ func TestOptions(t *testing.T) {
 	if l.Option(solSocket, soAcceptConn, v[:]); v[0] != 1 {
 		t.Error("a listener does not say so")
 	}
+}
+
+// TestCongestion chooses the algorithm: TCP_CONGESTION.
+func TestCongestion(t *testing.T) {
+	w := quiet(t)
+	l := w.b.listen(t, 80)
+	l.must(l.SetOption(solTCP, tcpCongestion, []byte("reno")))
+	c := w.a.socket(t, sockStream, 0)
+	c.must(c.Connect(netip.AddrPortFrom(w.b.addr, 80)), syscall.EINPROGRESS)
+	w.clock.Run(seconds)
+	k, _, e := l.Accept()
+	l.must(e)
+	s := watch(t, k)
+	name := func(k *sock) string {
+		var v [16]byte
+		n, e := k.Option(solTCP, tcpCongestion, v[:])
+		k.must(e)
+		return string(v[:n])
+	}
+	if name(c) != "cubic\x00" || name(l) != "reno\x00" || name(s) != "reno\x00" {
+		t.Errorf("%q, listener %q, accepted %q", name(c), name(l), name(s))
+	}
+	c.must(c.SetOption(solTCP, tcpCongestion, []byte("reno\x00")))
+	if n := name(c); n != "reno\x00" {
+		t.Errorf("%q", n)
+	}
+	if e := c.SetOption(solTCP, tcpCongestion, []byte("bbr")); e != syscall.ENOENT {
+		t.Errorf("bbr: %v", e)
+	}
+	w.transfer(c, s, 100_000)
+	l.must(l.Close())
+	w.finish(c, s)
 }
 
 func TestTCPInfo(t *testing.T) {

@@ -89,11 +89,12 @@ func (k *stream) setStreamSocket(o *tcp.Options, name int, v []byte) syscall.Err
 
 func (k *stream) setTCP(o *tcp.Options, name int, v []byte) syscall.Errno {
 	if name == tcpCongestion {
-		switch cString(v) {
-		case "reno", tcp.NewReno.Name:
-			return 0
+		a := tcp.CongestionNamed(cString(v))
+		if a == nil {
+			return syscall.ENOENT
 		}
-		return syscall.ENOENT
+		o.Congestion = a
+		return 0
 	}
 	x, e := intOption(v)
 	if e != 0 {
@@ -203,7 +204,11 @@ func (k *stream) tcpOption(o *tcp.Options, name int, v []byte) (int, syscall.Err
 	case tcpUserTimeout:
 		return putInts(v, int(o.UserTimeout/millisecond))
 	case tcpCongestion:
-		return copy(v, tcp.NewReno.Name+"\x00"), 0
+		a := tcp.Cubic
+		if o.Congestion != nil {
+			a = o.Congestion
+		}
+		return copy(v, a.Name+"\x00"), 0
 	case tcpMaxSeg:
 		if k.listener == nil {
 			return putInts(v, k.conn.Info().SendMSS)
@@ -233,13 +238,13 @@ var linuxState = [...]byte{
 func encodeInfo(i *tcp.Info) []byte {
 	b := make([]byte, 104)
 	b[0] = linuxState[i.State]
-	b[1] = byte(i.Recovery) // tcpi_ca_state: open, recovery, loss
-	if i.Recovery > 0 {
-		b[1] += 2
-	}
+	b[1] = [...]byte{0, 3, 4, 2}[i.Recovery] // tcpi_ca_state: open, recovery, loss, CWR
 	b[2], b[3], b[4] = byte(i.Retries), byte(i.Probes), byte(i.Backoff)
 	if i.Timestamps {
 		b[5] |= 1
+	}
+	if i.SACK {
+		b[5] |= 2
 	}
 	if i.Scaling {
 		b[5] |= 4
@@ -248,7 +253,7 @@ func encodeInfo(i *tcp.Info) []byte {
 	mss := max(i.SendMSS, 1)
 	for at, x := range map[int]int64{
 		8: i.RTO / 1000, 16: int64(i.SendMSS), 20: int64(i.ReceiveMSS), 24: int64((i.InFlight + mss - 1) / mss),
-		44: i.SinceSent / millisecond, 52: i.SinceReceived / millisecond,
+		28: int64((i.Sacked + mss - 1) / mss), 32: int64((i.Lost + mss - 1) / mss), 44: i.SinceSent / millisecond, 52: i.SinceReceived / millisecond,
 		60: int64(i.PathMTU), 68: i.RTT / 1000, 72: i.RTTVar / 1000,
 		76: int64(i.Threshold / mss), 80: int64(i.Window / mss), 84: int64(i.AnnouncedMSS),
 		96: int64(i.ReceiveLimit), 100: int64(i.Retransmits),

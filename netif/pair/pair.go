@@ -97,7 +97,7 @@ func (l *Link) Features() netif.Features {
 	if !l.offload {
 		return netif.Features{}
 	}
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: maxGSOFrame, RxSegment: maxGSOFrame}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: maxGSOFrame, RxSegment: maxGSOFrame, TCP6: true}
 }
 
 // SetFeatures applies to frames that are sent, and to those that are received, from now on.

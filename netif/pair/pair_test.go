@@ -217,6 +217,8 @@ func TestFeatures(t *testing.T) {
 	}
 	sum := hypercall.NetHeader{Flags: hypercall.NeedsCsum}
 	segments := hypercall.NetHeader{Flags: hypercall.NeedsCsum, GSOType: hypercall.GSOTCP4, GSOSize: 500}
+	all6, segments6 := all, segments
+	all6.TCP6, segments6.GSOType = true, hypercall.GSOTCP6
 	for _, c := range []struct {
 		name   string
 		tx, rx netif.Features // beside Offload
@@ -230,6 +232,9 @@ func TestFeatures(t *testing.T) {
 		{"a checksum the receiver did not agree to", all, netif.Features{TxChecksum: true}, sum, 500, false},
 		{"a long frame that is not cut", all, all, sum, 591, false},
 		{"segments", all, all, segments, 60000, true},
+		{"segments of IPv6", all6, all6, segments6, 60000, true},
+		{"segments of IPv6 the sender did not agree to", all, all6, segments6, 60000, false},
+		{"segments of IPv6 the receiver did not agree to", all6, all, segments6, 60000, false},
 		{"segments without a checksum", all, all, hypercall.NetHeader{GSOType: hypercall.GSOTCP4, GSOSize: 500}, 60000, false},
 		{"segments the sender did not agree to", netif.Features{TxChecksum: true}, all, segments, 60000, false},
 		{"segments longer than agreed", netif.Features{TxChecksum: true, TxSegment: 59999}, all, segments, 60000, false},

@@ -104,12 +104,13 @@ func (w *wire) maySendLocked(h *hypercall.NetHeader, n int) bool {
 	if h.GSOType == hypercall.GSONone {
 		return n <= netif.EthernetSize+w.mtu && (h.Flags&hypercall.NeedsCsum == 0 || w.sender.TxChecksum)
 	}
-	return h.GSOType == hypercall.GSOTCP4 && h.Flags&hypercall.NeedsCsum != 0 && n <= w.sender.TxSegment
+	return (h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && w.sender.TCP6) && h.Flags&hypercall.NeedsCsum != 0 && n <= w.sender.TxSegment
 }
 
 // mayReceiveLocked reports whether a frame of n bytes that may be sent is as was agreed with its receiver.
 func (w *wire) mayReceiveLocked(h *hypercall.NetHeader, n int) bool {
-	return (h.Flags&hypercall.NeedsCsum == 0 || w.receiver.RxChecksum) && (h.GSOType == hypercall.GSONone || n <= w.receiver.RxSegment)
+	return (h.Flags&hypercall.NeedsCsum == 0 || w.receiver.RxChecksum) && (h.GSOType == hypercall.GSONone || n <= w.receiver.RxSegment) &&
+		(h.GSOType != hypercall.GSOTCP6 || w.receiver.TCP6)
 }
 
 func (w *wire) send(from *Link, f *netif.Frame) {

@@ -31,18 +31,24 @@ type Config struct {
 	// set, it is the first address of Addr's network that is not the guest's.
 	Gateway netip.Addr
 
+	Addr6    netip.Prefix // the guest's IPv6 address and prefix length; zero: none
+	Auto6    bool         // the guest asks routers for its IPv6 addresses and routes
+	Gateway6 netip.Addr   // the IPv6 router, as Gateway; not set, none: there may be advertisements
+
 	DNS    []netip.Addr // for the guest, at most three; nil: the host's, but for those on its loopback
 	Search []string     // with DNS nil: the host's
 }
 
 const (
 	minMTU     = 576   // RFC 791 section 3.2
+	minMTU6    = 1280  // RFC 8200 section 5
 	maxMTU     = 65521 // drivers/net/tun.c: MAX_MTU - ETH_HLEN
 	defaultMTU = 1500
 	maxName    = 15 // IFNAMSIZ - 1
 )
 
-// Parse reads the command line's form: tap=NAME[,ip=ADDR/PREFIX][,gw=ADDR][,mac=MAC][,mtu=N][,netns=NAME][,dhcp].
+// Parse reads the command line's form:
+// tap=NAME[,ip=ADDR/PREFIX|dhcp][,gw=ADDR][,ip6=ADDR/PREFIX|auto][,gw6=ADDR][,mac=MAC][,mtu=N][,netns=NAME].
 func Parse(s string) (Config, error) {
 	c, err := parse(s)
 	if err != nil {
@@ -75,8 +81,8 @@ func parse(s string) (Config, error) {
 			err = fmt.Errorf("dhcp takes no value, got %q", value)
 		case key == "dhcp":
 			c.DHCP = true
-		case !slices.Contains([]string{"ip", "gw", "mac", "mtu", "netns"}, key):
-			err = fmt.Errorf("unknown option %q: want ip, gw, mac, mtu, netns or dhcp", key)
+		case !slices.Contains([]string{"ip", "gw", "ip6", "gw6", "mac", "mtu", "netns"}, key):
+			err = fmt.Errorf("unknown option %q: want ip, gw, ip6, gw6, mac, mtu, netns or dhcp", key)
 		case value == "":
 			err = fmt.Errorf("%s needs a value: write %s=...", key, key)
 		default:
@@ -88,6 +94,9 @@ func parse(s string) (Config, error) {
 	}
 	if c.Gateway.IsValid() && !c.Addr.IsValid() {
 		return c, errors.New("gw needs ip: write ip=ADDR/PREFIX too")
+	}
+	if c.Gateway6.IsValid() && !c.Addr6.IsValid() {
+		return c, errors.New("gw6 needs ip6: write ip6=ADDR/PREFIX too")
 	}
 	return c, c.check()
 }
@@ -104,6 +113,18 @@ func (c *Config) set(key, value string) (err error) {
 	case "gw":
 		if c.Gateway, err = netip.ParseAddr(value); err != nil {
 			return fmt.Errorf("gw %s is not an address such as 10.0.0.1", value)
+		}
+	case "ip6":
+		if value == "auto" {
+			c.Auto6 = true
+			break
+		}
+		if c.Addr6, err = netip.ParsePrefix(value); err != nil {
+			return fmt.Errorf("ip6 %s is not auto, nor an address and prefix length such as fd00::2/64", value)
+		}
+	case "gw6":
+		if c.Gateway6, err = netip.ParseAddr(value); err != nil {
+			return fmt.Errorf("gw6 %s is not an address such as fd00::1", value)
 		}
 	case "mac":
 		mac, err := net.ParseMAC(value)
@@ -140,6 +161,9 @@ func (c *Config) check() error {
 	if len(c.DNS) > 3 {
 		return fmt.Errorf("%d DNS servers are more than 3", len(c.DNS))
 	}
+	if err := c.check6(); err != nil {
+		return err
+	}
 	if !c.Addr.IsValid() {
 		return nil
 	}
@@ -160,6 +184,35 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// check6 is check for IPv6.
+func (c *Config) check6() error {
+	if (c.Addr6.IsValid() || c.Auto6) && c.MTU != 0 && c.MTU < minMTU6 {
+		return fmt.Errorf("mtu %d is less than %d, which IPv6 needs", c.MTU, minMTU6)
+	}
+	if !c.Addr6.IsValid() {
+		return nil
+	}
+	if a := c.Addr6.Addr(); !host6(a) || c.Addr6.Bits() == 0 {
+		return fmt.Errorf("ip6 %v is not an IPv6 address of a host", c.Addr6)
+	}
+	if gw := c.Gateway6; gw.IsValid() {
+		switch {
+		case gw == c.Addr6.Addr():
+			return fmt.Errorf("gw6 %v is the guest's own address", gw)
+		case !host6(gw) || gw.Zone() != "":
+			return fmt.Errorf("gw6 %v is not an address of a host", gw)
+		case !c.Addr6.Contains(gw) && !gw.IsLinkLocalUnicast():
+			return fmt.Errorf("gw6 %v is neither in the guest's network %v nor link-local", gw, c.Addr6.Masked())
+		}
+	}
+	return nil
+}
+
+// host6 reports whether a is an IPv6 address that a host may have.
+func host6(a netip.Addr) bool {
+	return a.Is6() && !a.Is4In6() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
 }
 
 // gateway is Gateway or its default; not valid if the network has no room for one.

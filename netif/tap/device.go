@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -39,20 +40,23 @@ func (c *Config) open() (d device, err error) {
 	if err := unix.IoctlSetPointerInt(d.fd, unix.TUNSETVNETHDRSZ, hypercall.NetHeaderSize); err != nil {
 		return d, fmt.Errorf("set header size of %s: %w", d.name, err)
 	}
-	if err := d.setOffloads(false, false); err != nil { // whoever had it before may have left some on
+	if err := d.setOffloads(false, false, false); err != nil { // whoever had it before may have left some on
 		return d, err
 	}
 	return d, d.configure(c)
 }
 
-// setOffloads says what the reader of the device does itself: complete checksums, take frames longer than the MTU.
-func (d *device) setOffloads(checksum, segment bool) error {
+// setOffloads says what the reader of the device does itself: complete checksums, take TCP frames longer than the MTU, of IPv6 too.
+func (d *device) setOffloads(checksum, segment, tcp6 bool) error {
 	flags := 0
 	if checksum {
 		flags |= unix.TUN_F_CSUM
 	}
 	if segment {
 		flags |= unix.TUN_F_TSO4
+		if tcp6 {
+			flags |= unix.TUN_F_TSO6
+		}
 	}
 	if err := unix.IoctlSetInt(d.fd, unix.TUNSETOFFLOAD, flags); err != nil {
 		return fmt.Errorf("set offloads of %s: %w", d.name, err)
@@ -106,6 +110,14 @@ func (d *device) configure(c *Config) error {
 	}
 	if gw := c.gateway(); d.made && gw.IsValid() {
 		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(gw, c.Addr.Bits()))}
+		if err := handle.AddrAdd(link, addr); err != nil {
+			return fmt.Errorf("give %s the address %v: %w", d.name, addr.IPNet, err)
+		}
+	}
+	if gw := c.Gateway6; d.made && gw.IsValid() {
+		// Namespaces, of containers above all, may have IPv6 off on new devices. If this fails, AddrAdd says so.
+		_ = os.WriteFile("/proc/sys/net/ipv6/conf/"+d.name+"/disable_ipv6", []byte("0"), 0)
+		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(gw, c.Addr6.Bits())), Flags: unix.IFA_F_NODAD}
 		if err := handle.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("give %s the address %v: %w", d.name, addr.IPNet, err)
 		}

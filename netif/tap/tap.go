@@ -8,11 +8,14 @@
 package tap
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -70,6 +73,7 @@ func New(c Config) (*Link, error) {
 // guest is c as the guest is told, but for the MTU.
 func (c *Config) guest() netif.Config {
 	g := netif.Config{MAC: c.MAC, DHCP: c.DHCP, Addr: c.Addr, Router: c.gateway(), DNS: c.DNS, Search: c.Search}
+	g.IP6, g.Routers, g.Addr6, g.Router6 = c.Addr6.IsValid() || c.Auto6, c.Auto6, c.Addr6, c.Gateway6
 	if g.MAC == [6]byte{} {
 		rand.Read(g.MAC[:])
 		g.MAC[0] = g.MAC[0]&^1 | 2 // unicast, locally administered
@@ -84,7 +88,24 @@ func (c *Config) guest() netif.Config {
 		}
 		g.Search = host.Search
 	}
+	if g.IP6 {
+		g.Key = key(g.MAC, c.Name)
+	}
 	return g
+}
+
+// key is the secret of a guest's IPv6 interface identifiers: the same for the same card on this machine, and not to be
+// guessed, since the machine's identifier is secret, too (machine-id(5)). Without that it is another each time.
+func key(mac [6]byte, name string) (k [16]byte) {
+	id, err := os.ReadFile("/etc/machine-id")
+	if err != nil || len(id) < 32 {
+		rand.Read(k[:])
+		return k
+	}
+	h := hmac.New(sha256.New, id)
+	h.Write([]byte("ukvm interface identifiers " + name))
+	h.Write(mac[:])
+	return [16]byte(h.Sum(nil))
 }
 
 // Config is what to tell the guest.
@@ -106,7 +127,7 @@ const longestSegment = netif.EthernetSize + 65535
 
 // Features are checksums and TCP segmentation, both ways.
 func (l *Link) Features() netif.Features {
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment, TCP6: true}
 }
 
 // SetFeatures tells the kernel what it may leave to the guest. What the guest leaves to the kernel is in its frames'
@@ -126,7 +147,7 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
-	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0); err != nil {
+	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0, f.TCP6); err != nil {
 		return err
 	}
 	l.features = f
@@ -188,7 +209,7 @@ func (l *Link) longest(f *netif.Frame) int {
 // agreed reports whether h asks for no more than what SetFeatures has switched on.
 func (l *Link) agreed(h *hypercall.NetHeader) bool {
 	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
-		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4)
+		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
 }
 
 // gather lists the header and the first f.Len bytes of f.

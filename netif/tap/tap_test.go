@@ -140,6 +140,9 @@ func TestFeatures(t *testing.T) {
 	ns := netiftest.NewNetNS(t)
 	l := open(t, config(ns))
 	all := l.Features()
+	if !all.TCP6 {
+		t.Error("no segmentation of IPv6")
+	}
 	for name, f := range map[string]netif.Features{
 		"more than there is":             {TxChecksum: true, TxSegment: all.TxSegment + 1},
 		"segments without checksums":     {RxSegment: all.RxSegment},

@@ -20,10 +20,11 @@ func (v *vector) add(b []byte) {
 	*v = append(*v, e)
 }
 
-// call makes the system call and forgets the memory, which is the caller's.
+// call makes the system call and forgets the memory, which is the caller's. The device never blocks, so Go's scheduler need
+// not hear of it: where there is one processor, another thread would take over in the middle of a long one.
 func (v *vector) call(number uintptr, fd int) (int, error) {
 	// Safety: the list's address is converted in the call itself, and what its entries point to is kept alive by them.
-	n, _, e := unix.Syscall(number, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(*v))), uintptr(len(*v)))
+	n, _, e := unix.RawSyscall(number, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(*v))), uintptr(len(*v)))
 	clear(*v)
 	*v = (*v)[:0]
 	if e != 0 {

@@ -36,6 +36,13 @@
 // gets a reset, as from any host, so readiness probes work. Where the client's address is IPv4 and not the host's
 // loopback, the guest sees it as the peer's. End of stream and reset pass both ways.
 //
+// # Copies
+//
+// TCP from the guest is written to its socket from guest memory: one copy, the kernel's; more only while the socket has no
+// room. TCP to the guest is read into a buffer that keeps it until the guest has acknowledged it, and copied from there:
+// two. Datagrams, and what passes netstack, are copied once more each way. Checksums are computed for none of it if the
+// guest does without (SetFeatures), and frames are then as long as an IP packet can be.
+//
 // # Limits
 //
 // At most Config.MaxTCP connections exist, Config.MaxPending of them in the making. All of them together buffer about

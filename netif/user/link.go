@@ -197,7 +197,7 @@ func (l *Link) FD() int { return l.proxy.FD() }
 // as long as an IPv4 packet.
 func (l *Link) Features() netif.Features {
 	const longest = netif.EthernetSize + 65535
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longest, RxSegment: longest}
+	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longest, RxSegment: longest, TCP6: true}
 }
 
 // SetFeatures applies to connections made afterwards.

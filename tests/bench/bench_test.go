@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +132,44 @@ func TestNetLoads(t *testing.T) {
 		v, err := netLoads[c.kind](c.addr, 50*time.Millisecond)
 		if (err == nil) != c.ok || c.ok && v <= 0 {
 			t.Errorf("%s: %v, %v", c.kind, v, err)
+		}
+	}
+}
+
+// TestOtherServers starts those that are installed, asks each for its page, and ends it.
+func TestOtherServers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the net bench needs root, and these are set up for that")
+	}
+	for _, o := range otherServers {
+		path, err := exec.LookPath(o.command)
+		if err != nil {
+			t.Logf("%s is not installed", o.name)
+			continue
+		}
+		// In a namespace, where the ports are free.
+		if err := inNamespace(func() error {
+			dir, err := os.MkdirTemp("", "ukvm-bench-") // for others to read: not the test's
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			words, err := o.words(dir, path)
+			if err != nil {
+				return err
+			}
+			s, err := serve(nil, words...)
+			if err != nil {
+				return err
+			}
+			addr := "127.0.0.1:" + o.port
+			err = answers(addr)
+			if err == nil {
+				_, err = ask(addr, time.Now().Add(20*time.Millisecond))
+			}
+			return errors.Join(err, s.stop())
+		}); err != nil {
+			t.Errorf("%s: %v", o.name, err)
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -105,7 +104,7 @@ func (w *world) network(image string, far *farSide) ([]row, error) {
 		}},
 	}
 	peer := []int{0, 0, 2, 2}
-	other, missing := otherServers(w.dir, far)
+	other, missing := installed(w.dir, far)
 	for _, name := range missing {
 		fmt.Fprintf(os.Stderr, "bench: %s is not installed and is left out\n", name)
 	}
@@ -261,38 +260,3 @@ func (f *farSide) serve(env []string, words ...string) (s *server, err error) {
 
 // close ends the namespace, and with it the veth.
 func (f *farSide) close() { close(f.do) }
-
-// otherServers are web servers that are not ours, as far as they are installed.
-func otherServers(dir string, far *farSide) (found []netContender, missing []string) {
-	add := func(name, command, port string, make func(path string) ([]string, error)) {
-		path, err := exec.LookPath(command)
-		if err != nil {
-			missing = append(missing, name)
-			return
-		}
-		found = append(found, netContender{name, far.addr, port, func() (*server, error) {
-			words, err := make(path)
-			if err != nil {
-				return nil, err
-			}
-			return far.serve(nil, words...)
-		}})
-	}
-	add("nginx over veth", "nginx", "8081", func(path string) ([]string, error) {
-		conf := dir + "/nginx.conf"
-		return []string{path, "-p", dir, "-c", conf, "-e", "stderr"}, os.WriteFile(conf, []byte(nginxConf), 0o600)
-	})
-	add("Node.js over veth", "node", "8082", func(path string) ([]string, error) {
-		return []string{path, "-e", nodeServer}, nil
-	})
-	return found, missing
-}
-
-const nginxConf = `daemon off; master_process off; pid nginx.pid; error_log stderr;
-events { worker_connections 1024; }
-http { access_log off; keepalive_requests 1000000000;
-server { listen 8081; location / { return 200 "Hello, bench!\n"; } } }
-`
-
-const nodeServer = `require('http').createServer((q, r) => { r.setHeader('Content-Length', 14); r.end('Hello, bench!\n') })
-.listen(8082); process.on('SIGTERM', () => process.exit(0))`

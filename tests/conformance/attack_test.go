@@ -13,6 +13,7 @@ import (
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/guest/posix"
+	"ukvm.dev/tests/internal/ukvmtest"
 )
 
 // A stack under attack must do three things: go on serving those who mean well, keep its memory within bounds, and not
@@ -196,6 +197,7 @@ func TestSynFlood(t *testing.T) {
 		s.sent = s.sent[:0]
 	}
 	grown := heap() - before
+	ukvmtest.Figure(t, "tcp: heap under a flood of 100 000 SYNs", float64(grown>>10), "KiB")
 	t.Logf("%d clients served; at most %d connections, %d cookies sent, %d taken; heap grown by %d KiB", visits, most,
 		s.mustStat("tcp.cookies_tx"), s.mustStat("tcp.cookies_rx"), grown>>10)
 	if most > 2*128+1 {
@@ -362,6 +364,45 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
+// TestFragments: 100 000 fragments that overlap or never become whole, of as many datagrams. What is kept of them stays
+// within bounds, and is gone when their time is over.
+func TestFragments(t *testing.T) {
+	s := newServer(t, 64, 128)
+	r := rand.New(rand.NewPCG(9, 9))
+	s.tap = func(frame) {}
+	before := heap()
+	for n := range 100_000 {
+		f := wire.IPv4Fields{
+			Proto: wire.ProtoTCP, Src: stranger(n / 4), Dst: hostAddr, ID: uint16(n / 4), TTL: 64,
+			Flags: wire.IPv4MF, Offset: 8 * r.IntN(4000),
+		}
+		data := pattern(n, 8*(1+r.IntN(180)))
+		f.TotalLen = wire.IPv4Size + len(data)
+		b := make([]byte, f.TotalLen)
+		wire.IPv4(b[:wire.IPv4Size]).Encode(&f)
+		copy(b[wire.IPv4Size:], data)
+		s.hold(wire.TypeIPv4, b)
+		s.deliver()
+		if n%100 == 0 {
+			s.clock.Run(10 * millisecond)
+		}
+	}
+	grown := heap() - before
+	ukvmtest.Figure(t, "ip: heap under 100 000 fragments", float64(grown>>10), "KiB")
+	if limit := 8 << 20; grown > limit {
+		t.Errorf("the heap has grown by %d KiB", grown>>10)
+	}
+	s.tap = nil
+	if err := s.visit(client, 5000); err != nil {
+		t.Error(err)
+	}
+	s.tap = func(frame) {}
+	s.clock.Run(100 * second)
+	if left := heap() - before; left > 1<<20 {
+		t.Errorf("%d KiB are still in use", left>>10)
+	}
+}
+
 // TestSlowReaders: 1000 clients ask for much and read nothing. What the server writes for them stays within the stack's
 // memory, and another client is served meanwhile.
 func TestSlowReaders(t *testing.T) {
@@ -387,6 +428,7 @@ func TestSlowReaders(t *testing.T) {
 		s.clock.Run(second)
 	}
 	memory, grown := s.mustStat("tcp.memory"), heap()-before
+	ukvmtest.Figure(t, "tcp: heap for 1000 slow readers", float64(grown>>10), "KiB")
 	t.Logf("%d KiB written, %d KiB of %d charged, heap grown by %d KiB", written>>10, memory>>10, limit>>10, grown>>10)
 	// Every connection may have one small block beyond the limit, so that none starves.
 	if bound := limit + 1000*packet.Small; memory > bound || grown > bound+bound/4 {
@@ -426,7 +468,7 @@ func TestIdleConnections(t *testing.T) {
 			}
 			grown := heap() - before
 			each := grown / c.count
-			t.Logf("%d bytes a connection, socket included; %d MiB in all", each, grown>>20)
+			ukvmtest.Figure(t, fmt.Sprintf("tcp: one of %d idle connections, socket included", c.count), float64(each), "bytes")
 			if each > idleMax {
 				t.Errorf("%d bytes a connection, want at most %d", each, idleMax)
 			}

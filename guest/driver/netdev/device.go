@@ -29,7 +29,8 @@ type Device struct {
 }
 
 // Buffers for received frames: as many as fit into a share of the guest's memory, and a queue. They hold a frame of the
-// usual MTU each; longer ones take several, so that a short one does not keep much memory.
+// usual MTU each, or where frames may be longer a good part of the longest; a short frame is then copied to memory of its
+// size, so that it does not keep much, and the buffer is offered again.
 const (
 	bufferShare = 64
 	minBuffers  = 16
@@ -51,6 +52,9 @@ func Open(index int, longest int, pool *packet.Pool) (*Device, error) {
 // newDevice prepares the queues and fills the one for receiving, in a guest with memory bytes.
 func newDevice(rx, tx *hypercall.Queue, longest int, memory uint64, pool *packet.Pool) *Device {
 	d := &Device{pool: pool, size: packet.Small}
+	if hypercall.NetHeaderSize+longest > packet.Small {
+		d.size = packet.Medium
+	}
 	d.rx.init(rx)
 	d.tx.init(tx)
 	tx.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
@@ -122,11 +126,27 @@ func (d *Device) collect() bool {
 		if p == nil {
 			break
 		}
-		d.fill(1)
+		if q := d.small(p, n); q != nil {
+			d.rx.offer(p, hypercall.DescWrite)
+			p = q
+		} else {
+			d.fill(1)
+		}
 		d.assemble(p, n)
 	}
 	d.rx.mem.Avail.Event = d.rx.used
 	return len(d.batch) > 0
+}
+
+// small returns a copy of a frame of n bytes that would waste the buffer it lies in, else nil. What goes on in another
+// buffer has filled this one.
+func (d *Device) small(p *packet.Packet, n int) *packet.Packet {
+	if d.size == packet.Small || n > packet.Small || d.missing > 0 {
+		return nil
+	}
+	q := d.pool.Receive(n)
+	copy(q.Bytes(), p.Bytes()[:n])
+	return q
 }
 
 // assemble joins the buffers of a frame; the first one's header says how many there are.

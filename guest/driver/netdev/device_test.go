@@ -249,6 +249,9 @@ func TestReceive(t *testing.T) {
 						for _, p := range d.batch {
 							b := make([]byte, p.Len())
 							p.CopyOut(b)
+							if kept := p.Size() - packet.Overhead; len(b) <= packet.Small-hypercall.NetHeaderSize && kept > packet.Small {
+								t.Fatalf("a frame of %d bytes keeps %d", p.Len(), kept)
+							}
 							h := p.Net
 							h.NumBuffers = 0
 							got = append(got, frame{h, string(b)})
@@ -274,21 +277,23 @@ func TestReceive(t *testing.T) {
 // TestBuffers: a small guest keeps few buffers, which together hold two of the longest frames.
 func TestBuffers(t *testing.T) {
 	for _, c := range []struct {
-		memory uint64
-		mtu, n int
+		memory       uint64
+		mtu, n, size int
 	}{
-		{16 << 20, 1500, 128},
-		{4 << 20, 1500, 32},
-		{1 << 20, 1500, minBuffers},
-		{1 << 40, 1500, hypercall.QueueLen},
-		{4 << 20, 65535, 66},
-		{64 << 20, 65535, hypercall.QueueLen},
+		{16 << 20, 1500, 128, packet.Small},
+		{4 << 20, 1500, 32, packet.Small},
+		{1 << 20, 1500, minBuffers, packet.Small},
+		{1 << 40, 1500, hypercall.QueueLen, packet.Small},
+		{64 << 20, 9000, 64, packet.Medium},
+		{4 << 20, 65535, minBuffers, packet.Medium},
+		{64 << 20, 65535, 64, packet.Medium},
+		{1 << 40, 65535, hypercall.QueueLen, packet.Medium},
 	} {
 		var pool packet.Pool
 		w := newWire(c.mtu)
 		d := newDevice(w.queue(0), w.queue(1), longest(c.mtu), c.memory, &pool)
-		if n := hypercall.QueueLen - d.rx.nfree; n != c.n || n*packet.Small < 2*(longest(c.mtu)+hypercall.NetHeaderSize) {
-			t.Errorf("%d MiB, MTU %d: %d buffers, want %d", c.memory>>20, c.mtu, n, c.n)
+		if n := hypercall.QueueLen - d.rx.nfree; n != c.n || d.size != c.size || n*d.size < 2*(longest(c.mtu)+hypercall.NetHeaderSize) {
+			t.Errorf("%d MiB, MTU %d: %d buffers of %d, want %d of %d", c.memory>>20, c.mtu, n, d.size, c.n, c.size)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (t *tcpState) accept(from uint8, s *segment) bool {
 	case before(me.edge, s.seq), // beyond the window
 		peer.window != 0 && before(s.end, me.next-peer.window-1), // all of it lies behind the window
 		before(peer.next, ack), // it acknowledges what was not sent
-		peer.window != 0 && before(ack, peer.next-max(me.window, ackSlack)):
+		me.known && before(ack, me.acked-max(me.window, ackSlack)): // older than a window (RFC 5961 §5.2)
 		return false
 	}
 	me.window = max(me.window, window, 1)

@@ -18,11 +18,16 @@ func (c *Conn) acknowledge(s *segment) bool {
 	}
 	wasWnd := c.snd.wnd
 	c.updateWindow(s)
+	// RFC 5681 §2.
+	duplicate := s.ack == c.snd.una && s.len == 0 && !s.has(wire.FIN) && c.snd.wnd == wasWnd && c.snd.max.after(c.snd.una)
 	switch {
-	case s.ack.after(c.snd.una):
+	case c.sack || s.ack.after(c.snd.una):
+		if duplicate && s.opt.SACKs == 0 {
+			c.rec.dups++
+		}
 		c.advance(s)
-	case s.ack == c.snd.una && s.len == 0 && !s.has(wire.FIN) && c.snd.wnd == wasWnd && c.snd.max.after(c.snd.una):
-		c.duplicateAck() // RFC 5681 §2
+	case duplicate:
+		c.duplicateAck()
 	}
 	return true
 }
@@ -53,22 +58,33 @@ func (c *Conn) updateWindow(s *segment) {
 	}
 }
 
-// advance takes an ACK of something new.
+// advance takes an ACK of something new, cumulative or, where it has been negotiated, selective.
 func (c *Conn) advance(s *segment) {
 	b := c.box
 	now := b.Now()
-	n := s.ack.minus(c.snd.una)
+	n := max(s.ack.minus(c.snd.una), 0)
 	limited := c.cwndLimited()
 	data := min(n, c.snd.buf.len())
-	c.sample(s, now)
-	b.memory -= c.snd.buf.consume(data)
-	c.snd.una = s.ack
-	c.snd.nxt = maxSeq(c.snd.nxt, s.ack)
-	c.snd.small = maxSeq(c.snd.small, s.ack)
-	c.snd.progress = now
-	c.retries = 0
-	c.rtt.backoff = 0
-	c.newAck(n, limited, now)
+	if n > 0 {
+		if !c.sack {
+			c.sample(s, now)
+		}
+		b.memory -= c.snd.buf.consume(data)
+		c.snd.una = s.ack
+		c.snd.nxt = maxSeq(c.snd.nxt, s.ack)
+		c.snd.small = maxSeq(c.snd.small, s.ack)
+		c.snd.progress = now
+		c.retries = 0
+		c.rtt.backoff = 0
+	}
+	if c.sack {
+		c.selective(s, n, limited, now)
+	} else {
+		c.newAck(n, limited, now)
+	}
+	if n == 0 {
+		return
+	}
 
 	// RFC 6298 §5.2, §5.3.
 	if c.snd.una == c.snd.max {
@@ -76,6 +92,7 @@ func (c *Conn) advance(s *segment) {
 	} else {
 		c.start(timerRetransmit, now+c.rtt.timeout())
 	}
+	c.armProbe(now)
 	c.touch()
 	if c.NoteAcks && data > 0 {
 		c.upcall(ready.Acked)
@@ -100,12 +117,21 @@ func (c *Conn) finAcknowledged() {
 	}
 }
 
-// cwndLimited reports whether the congestion window, rather than the program or the peer, has been the limit: only then
-// may it grow (RFC 7661 §3, RFC 9293 §3.8.2).
+// cwndLimited reports whether the congestion window, rather than the program or the peer, has been the limit when what is
+// acknowledged now was sent: only then may it grow (RFC 7661 §3, RFC 9293 §3.8.2).
 func (c *Conn) cwndLimited() bool {
-	flight := c.snd.nxt.minus(c.snd.una)
-	if c.cc.slowStart() {
-		return 2*flight >= c.cc.Size // it doubles: what is half used now will be full next
+	if c.snd.una.before(c.snd.full) {
+		return true
 	}
-	return flight+c.snd.mss > c.cc.Size
+	c.snd.full = c.snd.una // so that it does not come round again
+	return false
+}
+
+// noteLimit notes whether the congestion window is used now.
+func (c *Conn) noteLimit() {
+	pipe := c.pipe()
+	if c.cc.slowStart() && 2*pipe >= c.cc.Size || // it doubles: what is half used now will be full next
+		pipe+c.snd.mss > c.cc.Size {
+		c.snd.full = c.snd.max
+	}
 }

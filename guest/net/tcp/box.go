@@ -10,30 +10,35 @@ import (
 
 // Stats counts, with IncludeOS's names in the comments.
 type Stats struct {
-	Rx               uint64 // tcp.rx: payload bytes delivered in order
-	Tx               uint64 // tcp.tx: payload bytes sent, repeated ones included
-	PacketsRx        uint64 // tcp.packets_rx
-	PacketsTx        uint64 // tcp.packets_tx
-	ConnIncoming     uint64 // tcp.conn_incoming: handshakes completed
-	ConnOutgoing     uint64 // tcp.conn_outgoing
-	ConnAttempts     uint64 // tcp.conn_attempts: SYNs taken and Connects
-	Dropped          uint64 // tcp.dropped: malformed, or for no connection
-	ListenOverflows  uint64 // SYNs or last ACKs dropped because the accept queue was full
-	HalfOpenDropped  uint64 // half-open connections given up for newer ones
-	CookiesTx        uint64 // SYNs answered with a cookie because too many connections were half-open
-	CookiesRx        uint64 // connections made of one
-	CookiesBad       uint64 // ACKs without a connection, and without a cookie of ours
-	Retransmits      uint64 // segments repeated
-	Timeouts         uint64 // retransmission timeouts
-	FastRecoveries   uint64
-	OutOfOrder       uint64 // segments that arrived ahead of a hole
-	ResetsTx         uint64
-	ResetsRx         uint64
-	ChallengeAcks    uint64
-	ZeroWindowProbes uint64
-	BlackHoles       uint64 // times a path MTU was lowered because full-size segments kept getting lost
-	KeepAliveProbes  uint64
-	MemoryPressure   uint64 // segments dropped because the buffers of the box were full
+	Rx                 uint64 // tcp.rx: payload bytes delivered in order
+	Tx                 uint64 // tcp.tx: payload bytes sent, repeated ones included
+	PacketsRx          uint64 // tcp.packets_rx
+	PacketsTx          uint64 // tcp.packets_tx
+	ConnIncoming       uint64 // tcp.conn_incoming: handshakes completed
+	ConnOutgoing       uint64 // tcp.conn_outgoing
+	ConnAttempts       uint64 // tcp.conn_attempts: SYNs taken and Connects
+	Dropped            uint64 // tcp.dropped: malformed, or for no connection
+	ListenOverflows    uint64 // SYNs or last ACKs dropped because the accept queue was full
+	HalfOpenDropped    uint64 // half-open connections given up for newer ones
+	CookiesTx          uint64 // SYNs answered with a cookie because too many connections were half-open
+	CookiesRx          uint64 // connections made of one
+	CookiesBad         uint64 // ACKs without a connection, and without a cookie of ours
+	Retransmits        uint64 // segments repeated
+	Timeouts           uint64 // retransmission timeouts
+	FastRecoveries     uint64
+	SpuriousRecoveries uint64 // recoveries and timeouts for what was late only, taken back
+	TailProbes         uint64
+	SACKReneged        uint64 // peers that threw away what they had acknowledged selectively
+	DuplicatesTx       uint64 // duplicates that peers have told of
+	OutOfOrder         uint64 // segments that arrived ahead of a hole
+	DuplicatesRx       uint64 // segments of which part had arrived before
+	ResetsTx           uint64
+	ResetsRx           uint64
+	ChallengeAcks      uint64
+	ZeroWindowProbes   uint64
+	BlackHoles         uint64 // times a path MTU was lowered because full-size segments kept getting lost
+	KeepAliveProbes    uint64
+	MemoryPressure     uint64 // segments dropped because the buffers of the box were full
 }
 
 // Box is the box. The function values are set by the stack's wiring and Limits by New's caller.
@@ -47,7 +52,7 @@ type Box struct {
 	Pool   *packet.Pool
 
 	Limits     Limits
-	Congestion *Congestion // of new connections; nil: NewReno
+	Congestion *Congestion // of new connections; nil: Cubic
 	Stats      Stats
 
 	conns     map[flow]*Conn
@@ -103,7 +108,7 @@ func (b *Box) route(f flow, s *segment) {
 	if w := b.waits.find(f); w != nil && !b.waitArrive(w, s) {
 		return
 	}
-	if l := b.listener(f.local, uint16(f.localPort)); l != nil {
+	if l := b.listener(&f); l != nil {
 		l.arrive(f, s)
 		return
 	}

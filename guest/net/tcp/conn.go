@@ -4,6 +4,7 @@ import (
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/timer"
+	"ukvm.dev/guest/net/wire"
 )
 
 // Options are what the holder of a connection may choose. They are read when they matter and may be changed any time
@@ -19,7 +20,8 @@ type Options struct {
 	LingerOn     bool  // Close waits Linger for the peer's ACK, then resets; with Linger 0 it resets at once
 	Linger       int64
 	TTL, TOS     uint8
-	SendBuffer   int // payload bytes; 0: grows by itself
+	Congestion   *Congestion // nil: the box's
+	SendBuffer   int         // payload bytes; 0: grows by itself
 	RecvBuffer   int
 	Link         int // only through this interface; 0: any
 }
@@ -64,6 +66,7 @@ type Conn struct {
 		wl1, wl2      seq    // seq and ack of the segment wnd came with
 		scale         uint8  // of the windows that arrive
 		mss           int    // payload of a full segment
+		full          seq    // what was out when the congestion window was used last
 		small         seq    // end of the last segment shorter than mss (Minshall's variant of Nagle)
 		fin           bool   // the holder has closed this direction: FIN follows the buffer
 		cork          bool   // MSG_MORE: hold a short segment
@@ -74,21 +77,22 @@ type Conn struct {
 		buf           buffer // from una on
 	}
 	rcv struct {
-		irs, nxt   seq
-		edge       seq // nxt must not pass it: the right edge of the window we have promised, which never moves left
-		acked      seq // what our last ACK said
-		scale      uint8
-		mss        int  // largest payload seen: what "full-sized" means for delayed ACKs
-		ourMSS     int  // what we announced
-		limit      int  // receive buffer in bytes of payload
-		queued     int  // bytes in queue
-		fin        bool // the peer's FIN has been taken
-		shut       bool // the holder reads no more
-		queue, ooo packet.Queue
-		oooMemory  int   // bytes charged for ooo
-		last       int64 // when anything last arrived
-		lastData   int64
-		grow       growth
+		irs, nxt seq
+		edge     seq // nxt must not pass it: the right edge of the window we have promised, which never moves left
+		acked    seq // what our last ACK said
+		scale    uint8
+		mss      int  // largest payload seen: what "full-sized" means for delayed ACKs
+		ourMSS   int  // what we announced
+		limit    int  // receive buffer in bytes of payload
+		queued   int  // bytes in queue
+		fin      bool // the peer's FIN has been taken
+		shut     bool // the holder reads no more
+		queue    packet.Queue
+		ahead    reassembly
+		dup      wire.SACKBlock // arrived twice: to be told with the next ACK; empty: none
+		last     int64          // when anything last arrived
+		lastData int64
+		grow     growth
 	}
 	ts struct {
 		on     bool
@@ -96,14 +100,17 @@ type Conn struct {
 		recent seq    // TS.Recent
 		at     int64  // when recent was taken
 	}
+	sack        bool         // negotiated (RFC 2018 §2): both ends understand the option
 	ackNow      bool         // an ACK is due with the next flush
 	raised      ready.Events // for Upcall, with the next flush
 	quick       int          // how many more segments are acknowledged at once
 	challengeAt int64
 
-	rtt rtt
-	cc  congestion
-	rec recovery
+	rtt   rtt
+	cc    congestion
+	rec   recovery
+	board scoreboard // if sack
+	rack  rack       // if sack
 
 	retries int // retransmissions of the same data, SYN or FIN
 	repeats int // retransmissions in all
@@ -121,6 +128,17 @@ func (b *Box) New() *Conn {
 	c := &Conn{box: b, Options: DefaultOptions()}
 	c.timer.Init(b.Wheel, c.expire)
 	return c
+}
+
+// congestion is the algorithm the options ask for.
+func (c *Conn) congestion() *Congestion {
+	switch {
+	case c.Options.Congestion != nil:
+		return c.Options.Congestion
+	case c.box.Congestion != nil:
+		return c.box.Congestion
+	}
+	return Cubic
 }
 
 // State returns the connection's state.
@@ -154,7 +172,7 @@ func (c *Conn) initialise(state State, iss seq) {
 	now := b.Now()
 	c.state = state
 	c.snd.iss = iss
-	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small = c.snd.iss, c.snd.iss, c.snd.iss, c.snd.iss
+	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small, c.snd.full = iss, iss, iss, iss, iss
 	c.snd.progress = now
 	c.snd.mss = defaultMSS
 	c.ts.offset = b.isn.timestampOffset(&c.flow)

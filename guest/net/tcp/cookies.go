@@ -32,6 +32,7 @@ var cookieMSS = [...]uint16{minSendMSS, defaultMSS, 1024, 1220, 1360, 1440, 1460
 type cookieSource struct {
 	k0, k1 uint64
 	ready  bool
+	until  int64 // when the last cookie made will be too old
 }
 
 func (k *cookieSource) init(random func() uint64) {
@@ -77,7 +78,7 @@ func (l *Listener) sendCookie(f flow, s *segment) {
 	}
 	now := b.Now()
 	b.cookies.init(b.Random)
-	l.cookiesUntil = now + cookiePeriods*cookiePeriod
+	b.cookies.until = now + cookiePeriods*cookiePeriod
 	b.waits.reused = nil
 
 	index := 0
@@ -122,7 +123,7 @@ func cookieTimestamp(now uint32, o *wire.TCPOptions) uint32 {
 func (l *Listener) takeCookie(f flow, s *segment) bool {
 	b := l.box
 	now := b.Now()
-	if now >= l.cookiesUntil || s.flags&(wire.SYN|wire.RST|wire.ACK) != wire.ACK {
+	if now >= b.cookies.until || s.flags&(wire.SYN|wire.RST|wire.ACK) != wire.ACK {
 		return false
 	}
 	index, ok := b.cookies.check(&f, s.seq-1, s.ack-1, now)

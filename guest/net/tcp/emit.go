@@ -75,6 +75,7 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 		n     int
 		extra [wire.TCPSynOptionsMax]byte
 	)
+	payload := p.Len()
 	syn := flags&wire.SYN != 0
 	if c.ts.on || syn && c.state == SynSent {
 		opt.HasTimestamps, opt.TSVal = true, c.timestamp(now)
@@ -86,13 +87,31 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 	if syn {
 		opt.MSS = uint16(min(c.rcv.ourMSS, 65535))
 		opt.HasScale, opt.WindowScale = c.scaling || c.state == SynSent, c.rcv.scale
+		opt.SACKPermitted = c.sack || c.state == SynSent
 		n = opt.EncodeSyn(extra[:])
+	}
+	head := n
+	if flags&(wire.SYN|wire.ACK) == wire.ACK && c.reports() {
+		// Data segments carry what fits beside them: each segment that arrives ahead of a hole is answered by an ACK of its
+		// own anyway.
+		room := wire.TCPOptionsMax - n
+		if payload > 0 {
+			room = min(room, c.snd.mss-payload)
+		}
+		if c.report(&opt, (room-wire.TCPSACKSize(0))/8); opt.SACKs > 0 {
+			n += wire.TCPSACKSize(int(opt.SACKs))
+		}
 	}
 	h := wire.TCP(p.Prepend(wire.TCPSize + n))
 	if syn {
 		copy(h[wire.TCPSize:], extra[:n])
-	} else if n > 0 {
-		opt.EncodeTimestamps(h[wire.TCPSize:])
+	} else {
+		if head > 0 {
+			opt.EncodeTimestamps(h[wire.TCPSize:])
+		}
+		if opt.SACKs > 0 {
+			opt.EncodeSACK(h[wire.TCPSize+head:])
+		}
 	}
 	f := wire.TCPFields{
 		SrcPort: uint16(c.flow.localPort), DstPort: uint16(c.flow.remotePort),

@@ -6,11 +6,13 @@ import "net/netip"
 type Info struct {
 	State            State
 	Local, Remote    netip.AddrPort
-	Recovery         int // 0: none, 1: fast recovery, 2: after a timeout
+	Congestion       string
+	Recovery         int // 0: none, 1: fast recovery, 2: after a timeout, 3: the window is reduced, nothing is lost
 	Retries, Probes  int
 	Backoff          int
 	Timestamps       bool
 	Scaling          bool
+	SACK             bool
 	SendScale        uint8
 	ReceiveScale     uint8
 	RTO, RTT, RTTVar int64
@@ -18,8 +20,11 @@ type Info struct {
 	ReceiveMSS       int
 	AnnouncedMSS     int
 	PathMTU          int
-	InFlight         int
-	Window           int // congestion window
+	InFlight         int // not acknowledged, selectively acknowledged and lost included
+	Sacked, Lost     int
+	MinRTT           int64
+	Reordering       bool // has been seen
+	Window           int  // congestion window
 	Threshold        int
 	PeerWindow       int
 	SendQueue        int
@@ -38,12 +43,14 @@ func (c *Conn) Info() Info {
 		State:         c.state,
 		Local:         netip.AddrPortFrom(c.flow.local, uint16(c.flow.localPort)),
 		Remote:        netip.AddrPortFrom(c.flow.remote, uint16(c.flow.remotePort)),
+		Congestion:    c.congestion().Name,
 		Recovery:      int(c.rec.phase),
 		Retries:       c.retries,
 		Probes:        c.probes,
 		Backoff:       int(c.rtt.backoff),
 		Timestamps:    c.ts.on,
 		Scaling:       c.scaling,
+		SACK:          c.sack,
 		SendScale:     c.snd.scale,
 		ReceiveScale:  c.rcv.scale,
 		RTO:           c.rtt.timeout(),
@@ -54,12 +61,16 @@ func (c *Conn) Info() Info {
 		AnnouncedMSS:  c.rcv.ourMSS,
 		PathMTU:       c.mtu,
 		InFlight:      c.snd.max.minus(c.snd.una),
+		Sacked:        c.board.sacked,
+		Lost:          c.board.lost,
+		MinRTT:        c.rtt.min,
+		Reordering:    c.rack.reorder,
 		Window:        c.cc.Size,
 		Threshold:     c.cc.Threshold,
 		PeerWindow:    c.snd.wnd,
 		SendQueue:     c.snd.buf.len(),
 		ReceiveQueue:  c.rcv.queued,
-		OutOfOrder:    c.rcv.ooo.Len(),
+		OutOfOrder:    c.rcv.ahead.len(),
 		ReceiveLimit:  c.rcv.limit,
 		SinceSent:     now - c.snd.last,
 		SinceReceived: now - c.rcv.lastData,

@@ -66,6 +66,7 @@ func (c *Conn) arrive(s *segment) {
 	}
 
 	// Sixth: URG is ignored (doc.go). Seventh: the text.
+	c.repeated(s)
 	s.trimFront(c.rcv.nxt)
 	s.trimBack(c.rcv.edge)
 	if s.len == 0 && !s.has(wire.FIN) {
@@ -127,6 +128,7 @@ func (c *Conn) outOfWindow(s *segment) {
 	case c.state == SynReceived && s.has(wire.SYN) && s.seq == c.rcv.irs:
 		c.sendSyn() // the peer has not seen our SYN|ACK
 	case s.size() > 0 && !s.has(wire.SYN):
+		c.repeated(s)
 		c.sendAck() // at once: it may count as a duplicate ACK
 	default:
 		c.challenge()

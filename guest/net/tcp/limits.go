@@ -13,12 +13,15 @@ const (
 	dupThreshold  = 3                   // RFC 5681 §3.2
 	pawsIdle      = 24 * 86400 * second // RFC 7323 §5.5: then the timestamp remembered is worth nothing
 	minMTU        = 552                 // least path MTU believed (RFC 1191 §3 says 68; Linux min_pmtu)
+	minMTU6       = 1280                // the same for IPv6 (RFC 8201 §4)
 )
 
 // Constants chosen here, mostly as Linux has them.
 const (
 	minRTO       = 200 * millisecond // RFC 6298 §2.4 says 1 s; all of today's systems are below
 	maxRTO       = 120 * second
+	leastProbe   = 2 * millisecond   // least time until a tail loss probe, as Linux
+	minRTTLife   = 300 * second      // how long the least round trip is believed
 	delayedAck   = 40 * millisecond  // RFC 9293 §3.8.6.3 allows 500
 	corkTime     = 200 * millisecond // how long MSG_MORE may hold a short segment
 	timeWait     = 60 * second       // 2 MSL, MSL being 30 s

@@ -23,8 +23,6 @@ type Listener struct {
 	ready   list
 	next    *Listener // with the same port
 	closed  bool
-
-	cookiesUntil int64 // until when ACKs can bring cookies back
 }
 
 // list is a list of connections linked through nextHalf and prevHalf.
@@ -102,21 +100,26 @@ func (l *Listener) SetBacklog(n int) { l.backlog = min(max(n, 1), MaxBacklog) }
 // Local returns the address, as route.Covers has it, and port.
 func (l *Listener) Local() (netip.Addr, uint16) { return l.bound.addr, l.bound.port }
 
-// listener finds who listens on a port at an address: one bound to that address before one bound to all; among equals,
-// which share the port by reusePort, one by chance.
-func (b *Box) listener(addr netip.Addr, port uint16) *Listener {
+// listener finds who listens for a flow: one bound to its address before one bound to all; among equals, which share the
+// port by reusePort, always the same for a flow, whose ACK may carry a cookie, and none that others can choose.
+func (b *Box) listener(f *flow) *Listener {
 	var best *Listener
-	exact, equals := false, uint64(0)
-	for l := b.listeners[port]; l != nil; l = l.next {
-		match := l.bound.addr == addr
-		if !route.Covers(l.bound.addr, addr) || exact && !match {
+	exact, equals, hash := false, uint64(0), uint64(0)
+	for l := b.listeners[uint16(f.localPort)]; l != nil; l = l.next {
+		match := l.bound.addr == f.local
+		if !route.Covers(l.bound.addr, f.local) || exact && !match {
 			continue
 		}
 		if best == nil || match && !exact {
 			best, exact, equals = l, match, 1
 			continue
 		}
-		if equals++; b.Random()%equals == 0 {
+		if equals == 1 {
+			hash = b.isn.portHash(f, b.Random)
+		}
+		equals++
+		hash = hash*6364136223846793005 + 1442695040888963407 // the next of a sequence (Knuth)
+		if (hash>>33)%equals == 0 {
 			best = l
 		}
 	}

@@ -24,6 +24,7 @@ func (c *Conn) takeSyn(s *segment) {
 		mss -= wire.TCPTimestampsSize
 	}
 	c.snd.mss = mss
+	c.sack = s.opt.SACKPermitted
 	if c.scaling = s.opt.HasScale; c.scaling {
 		c.snd.scale = s.opt.WindowScale
 	} else {
@@ -98,6 +99,7 @@ func (c *Conn) opened(s *segment) {
 	case c.snd.progress == 0: // after a cookie
 	case repeated == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
+		c.rtt.least(max(now-c.snd.progress, 1), now)
 	case c.ts.on && s.opt.TSEcr != 0:
 		c.rtt.add(max(int64(int32(c.timestamp(now)-s.opt.TSEcr))*clockGrain, clockGrain))
 	default:
@@ -108,8 +110,13 @@ func (c *Conn) opened(s *segment) {
 	c.snd.una = c.snd.iss + 1
 	c.snd.nxt, c.snd.max, c.snd.small = c.snd.una, c.snd.una, c.snd.una
 	c.snd.progress = now
+	if c.sack {
+		c.board.reset(c.snd.una)
+		c.rack = rack{fack: c.snd.una, mult: 1}
+	}
 	c.stop(timerRetransmit)
-	c.cc.begin(b.Congestion, c.snd.mss)
+	c.cc.begin(c.congestion(), c.snd.mss)
+	c.cc.hystart.end = c.snd.una
 	if repeated > 1 {
 		c.cc.Size = c.snd.mss // RFC 5681 §3.1
 	}

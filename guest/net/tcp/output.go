@@ -4,9 +4,21 @@ package tcp
 // short ones where Nagle's algorithm (in Minshall's variant) and RFC 9293 §3.8.6.2.1 allow.
 func (c *Conn) output() {
 	now := c.box.Now()
+	before := c.snd.max
+	c.send(now)
+	c.noteLimit()
+	if c.snd.max != before {
+		c.armProbe(now)
+	}
+}
+
+func (c *Conn) send(now int64) {
 	c.raise(now)
 	if c.snd.max == c.snd.una && c.snd.last != 0 && now-c.snd.last > c.rtt.timeout() {
 		c.cc.idle()
+	}
+	if c.board.lost > 0 && !c.resend(now) {
+		return
 	}
 	for {
 		off := c.snd.nxt.minus(c.snd.una)
@@ -28,7 +40,7 @@ func (c *Conn) output() {
 			c.box.Stats.Retransmits++
 			c.repeats++
 			c.rtt.timing = false
-		} else if !c.rtt.timing {
+		} else if !c.rtt.timing && !c.sack {
 			c.rtt.timing, c.rtt.timedAt, c.rtt.timedSeq = true, now, c.snd.nxt.plus(size)
 			if fin {
 				c.rtt.timedSeq++
@@ -37,15 +49,7 @@ func (c *Conn) output() {
 		if c.snd.max == c.snd.una {
 			c.snd.progress = now
 		}
-		c.sendData(c.snd.nxt, size, fin)
-		c.snd.nxt = c.snd.nxt.plus(size)
-		if size%c.snd.mss != 0 {
-			c.snd.small = maxSeq(c.snd.small, c.snd.nxt)
-		}
-		if fin {
-			c.snd.nxt++
-		}
-		c.snd.max = maxSeq(c.snd.max, c.snd.nxt)
+		c.sendNew(size, fin, now)
 		c.stop(timerPersist) // what it was to push out has gone
 		if c.deadline[timerRetransmit] == 0 {
 			c.start(timerRetransmit, now+c.rtt.timeout()) // RFC 6298 §5.1
@@ -59,6 +63,34 @@ func (c *Conn) output() {
 		}
 		c.start(timerPersist, now+wait)
 	}
+}
+
+// sendNew sends n bytes from snd.nxt on, and FIN behind them if so told.
+func (c *Conn) sendNew(n int, fin bool, now int64) {
+	c.sendData(c.snd.nxt, n, fin)
+	c.snd.nxt = c.snd.nxt.plus(n)
+	if n%c.snd.mss != 0 {
+		c.snd.small = maxSeq(c.snd.small, c.snd.nxt)
+	}
+	if fin {
+		c.snd.nxt++
+		n++
+	}
+	c.snd.max = maxSeq(c.snd.max, c.snd.nxt)
+	if c.sack {
+		c.board.sent(c.snd.nxt, now, c.snd.mss)
+		c.rec.prr.out += n
+	}
+}
+
+// goBack prepares for sending again what is out although nothing says that the network has lost it.
+func (c *Conn) goBack() {
+	c.rtt.timing = false
+	if c.sack {
+		c.board.loseAll()
+		return
+	}
+	c.snd.nxt = c.snd.una
 }
 
 // segmentSize says how much of the n bytes that wait to send in one segment, if windows let out room (which may be

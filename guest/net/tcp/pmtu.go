@@ -34,6 +34,14 @@ type path struct {
 	trial   bool
 }
 
+// leastMTU is the least path MTU believed: below it routers may fragment, which those of IPv6 never have to (RFC 8200 §5).
+func (c *Conn) leastMTU() int {
+	if c.flow.local.Is4() {
+		return minMTU
+	}
+	return minMTU6
+}
+
 // tooBig adapts to a path that takes no larger packets than mtu, 0 if the router did not say.
 func (c *Conn) tooBig(mtu int) {
 	if mtu == 0 {
@@ -43,13 +51,12 @@ func (c *Conn) tooBig(mtu int) {
 			}
 		}
 	}
-	if mtu < minMTU {
-		mtu = minMTU
+	if least := c.leastMTU(); mtu < least {
+		mtu = least
 		c.noDF = true
 	}
 	if c.state.transmits() && c.shrink(mtu) {
-		c.rtt.timing = false
-		c.snd.nxt = c.snd.una // all of it was lost, but not to congestion (RFC 1191 §6.5)
+		c.goBack() // all of it was lost, but not to congestion (RFC 1191 §6.5)
 		c.touch()
 	}
 }
@@ -94,7 +101,7 @@ func (c *Conn) suspectBlackHole() {
 		lost += wire.TCPTimestampsSize
 	}
 	for i, mtu := range fallbacks {
-		if mtu < lost {
+		if mtu < lost && mtu >= c.leastMTU() {
 			c.box.Stats.BlackHoles++
 			c.path.hole = true
 			c.noDF = c.noDF || i == len(fallbacks)-1

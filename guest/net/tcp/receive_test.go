@@ -3,6 +3,7 @@ package tcp
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"ukvm.dev/guest/net/packet"
@@ -17,7 +18,7 @@ func TestReassemblyModel(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		p := newPeer(t)
 		p.at = fmt.Sprintf("seed %d", seed)
-		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
+		for _, s := range []string{"listen", "< S 0:0(0) <mss 1460,sackok>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1", "accept"} {
 			p.step(s)
 		}
 		p.inBatch = true
@@ -35,13 +36,27 @@ func TestReassemblyModel(t *testing.T) {
 			}
 			p.arrives([]string{"<", flags, fmt.Sprintf("%d:%d(%d)", off+1, off+1+n, n), "ack", "1"})
 			p.flush()
-			p.sent = p.sent[:0]
 			for i := off; i < off+n; i++ {
 				if !have[i] {
 					have[i] = true
 					missing--
 				}
 			}
+			for _, s := range p.sent {
+				for k, b := range s.options.SACK[:s.options.SACKs] {
+					start, end := seq(b.Start).minus(p.irs)-1, seq(b.End).minus(p.irs)-1
+					if end == size+1 {
+						end-- // FIN
+					}
+					if start < 0 || end <= start || end > size || slices.Contains(have[start:end], false) {
+						t.Fatalf("seed %d: reported %d to %d", seed, start, end)
+					}
+					if k > 0 && seq(b.Start).before(s.ack) {
+						t.Fatalf("seed %d: block %d is below the ACK", seed, k)
+					}
+				}
+			}
+			p.sent = p.sent[:0]
 			b := make([]byte, r.IntN(3000))
 			if k, err := p.conn.Read(b, false); err == nil && k > 0 {
 				if string(b[:k]) != string(pattern(read, k)) {
@@ -49,8 +64,8 @@ func TestReassemblyModel(t *testing.T) {
 				}
 				read += k
 			}
-			if q := p.conn.rcv.ooo.Len(); q > MaxOutOfOrder || p.conn.rcv.oooMemory > 2*p.conn.rcv.limit {
-				t.Fatalf("seed %d: %d segments, %d bytes ahead of a hole", seed, q, p.conn.rcv.oooMemory)
+			if r := &p.conn.rcv.ahead; r.len() > MaxOutOfOrder || r.memory > 2*p.conn.rcv.limit {
+				t.Fatalf("seed %d: %d segments, %d bytes ahead of a hole", seed, r.len(), r.memory)
 			}
 		}
 		for read < size {
@@ -139,7 +154,12 @@ func FuzzSegment(f *testing.F) {
 	f.Fuzz(func(t *testing.T, state uint8, b []byte) {
 		p := newPeer(t)
 		steps := []string{"listen", "< S 0:0(0) <mss 1460,TS val 5 ecr 0>", "> S. 0:0(0) ack 1", "< . 1:1(0) ack 1 <TS val 5 ecr ours>", "accept"}
-		switch state % 8 {
+		sack := []string{
+			"listen", "< S 0:0(0) <mss 1012,sackok,TS val 5 ecr 0>", "> S. 0:0(0) ack 1", "+0.1 < . 1:1(0) ack 1 <TS val 5 ecr ours>", "accept",
+			"write 8000", "> . 1:1001(1000)", "> . 1001:2001(1000)", "> . 2001:3001(1000)", "> . 3001:4001(1000)",
+			"> . 4001:5001(1000)", "> . 5001:6001(1000)", "> . 6001:7001(1000)", "> P. 7001:8001(1000)",
+		}
+		switch state % 12 {
 		case 1:
 			steps = []string{"connect", "> S 0:0(0)"}
 		case 2:
@@ -154,6 +174,14 @@ func FuzzSegment(f *testing.F) {
 			steps = append(steps, "shutdown", "> F. 1:1(0)", "< F. 1:1(0) ack 2 <TS val 5 ecr ours>", "> . 2:2(0) ack 2")
 		case 7:
 			steps = append(steps, "close", "> F. 1:1(0)")
+		case 8:
+			steps = sack
+		case 9: // fast recovery
+			steps = append(sack, "+0.1 < . 1:1(0) ack 1 <TS val 5 ecr ours,sack 1001:3001 4001:6001>", "> . 1:1001(1000)")
+		case 10: // after a timeout
+			steps = append(sack, "shutdown", "> F. 8001:8001(0)", "+0.2 > FP. 7001:8001(1000)", "+0.3 > . 1:1001(1000)")
+		case 11: // holes in both directions
+			steps = append(sack, "+0.1 < . 1001:2001(1000) ack 1 <TS val 5 ecr ours,sack 1001:3001>", "> . 8001:8001(0)")
 		}
 		for _, s := range steps {
 			p.step(s)
@@ -170,6 +198,15 @@ func FuzzSegment(f *testing.F) {
 			if b[10]&4 != 0 {
 				h = wire.TCPSize + wire.TCPTimestampsSize
 				(&wire.TCPOptions{TSVal: 5 + uint32(b[10]>>3), TSEcr: p.tsSeen}).EncodeTimestamps(data[wire.TCPSize:h])
+				if b[10]&8 != 0 {
+					// Two blocks of whole segments, and now and then of a bit more.
+					start, end := p.iss.plus(int(b[5]>>4)*1000+1), p.iss.plus(int(b[6]>>4)*1000+1+int(b[6]&1))
+					o := wire.TCPOptions{SACKs: 2, SACK: [4]wire.SACKBlock{
+						{Start: uint32(start), End: uint32(end)}, {Start: uint32(end.plus(1000)), End: uint32(end.plus(2000))},
+					}}
+					o.EncodeSACK(data[h:])
+					h += wire.TCPSACKSize(2)
+				}
 			}
 			at := int(int16(uint16(b[1])<<8 | uint16(b[2])))
 			ack := int(int16(uint16(b[5])<<8 | uint16(b[6])))
@@ -192,6 +229,9 @@ func FuzzSegment(f *testing.F) {
 			if c := p.conn; c != nil && (c.rcv.queued < 0 || c.snd.una.after(c.snd.max) || c.snd.nxt.after(c.snd.max) ||
 				c.snd.nxt.before(c.snd.una) || c.rcv.nxt.after(c.rcv.edge+1) || p.box.memory < 0) {
 				t.Fatalf("impossible: %+v", c.Info())
+			}
+			if c := p.conn; c != nil && c.sack && c.state.transmits() {
+				c.checkBoard(t)
 			}
 		}
 		p.sent = nil

@@ -1,6 +1,7 @@
 package tcp
 
-// recovery is loss recovery without selective acknowledgements: RFC 5681 §3.2, RFC 6582, RFC 3042.
+// recovery is loss recovery. Here is what is done for peers without selective acknowledgements: RFC 5681 §3.2, RFC
+// 6582, RFC 3042; for the others see selective.go.
 //
 //	          third duplicate ACK: repeat the first segment
 //	open ───────────────────────────────────────────► fast
@@ -14,6 +15,9 @@ type recovery struct {
 	dups  int
 	point seq // "recover": what had been sent when the loss was noticed
 	valid bool
+	blind bool   // in fast recovery although nothing was acknowledged selectively
+	prr   prr    // if SACK has been negotiated,
+	saved window // too
 }
 
 type phase uint8
@@ -22,7 +26,11 @@ const (
 	open phase = iota
 	fast
 	slow
+	reducing // as fast, but nothing is known to be lost (selective.go)
 )
+
+// lossy reports whether a loss is being repaired.
+func (p phase) lossy() bool { return p == fast || p == slow }
 
 // duplicateAck takes an ACK that says "something arrived, but not what I wait for".
 func (c *Conn) duplicateAck() {
@@ -89,6 +97,9 @@ func (c *Conn) newAck(n int, limited bool, now int64) {
 // allowance is the congestion window as output sees it: with limited transmit, a segment more for each of the first
 // duplicate ACKs.
 func (c *Conn) allowance() int {
+	if c.sack {
+		return c.cc.Size + c.board.sacked + c.board.lost // so that the pipe is what it limits
+	}
 	if c.rec.phase == open {
 		return c.cc.Size + min(c.rec.dups, dupThreshold-1)*c.snd.mss
 	}
@@ -97,6 +108,10 @@ func (c *Conn) allowance() int {
 
 // timeoutLoss prepares for sending everything again after a retransmission timeout (RFC 5681 §3.1).
 func (c *Conn) timeoutLoss() {
+	if c.sack {
+		c.timeoutSelective(c.box.Now())
+		return
+	}
 	r := &c.rec
 	if c.retries == 1 {
 		c.cc.lost(c.snd.max.minus(c.snd.una), c.box.Now())

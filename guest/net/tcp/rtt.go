@@ -6,7 +6,9 @@ package tcp
 // an ACK answers (Karn), the coarser timestamps decide (RFC 7323 §4).
 type rtt struct {
 	srtt, rttvar int64 // 0: no sample yet
-	min          int64 // least sample
+	min          int64 // least sample of the last minutes
+	minAt        int64 // when it was taken
+	due          int64 // when the next one is to be taken (selective.go)
 	rto          int64
 	backoff      uint8
 	timing       bool
@@ -21,7 +23,7 @@ func (r *rtt) timeout() int64 { return min(r.rto<<min(r.backoff, 16), maxRTO) }
 
 func (r *rtt) add(sample int64) {
 	if r.srtt == 0 {
-		r.srtt, r.rttvar, r.min = sample, sample/2, sample
+		r.srtt, r.rttvar = sample, sample/2
 	} else {
 		d := sample - r.srtt
 		if d < 0 {
@@ -29,9 +31,15 @@ func (r *rtt) add(sample int64) {
 		}
 		r.rttvar += (d - r.rttvar) / 4
 		r.srtt += (sample - r.srtt) / 8
-		r.min = min(r.min, sample)
 	}
 	r.rto = min(max(r.srtt+max(clockGrain, 4*r.rttvar), minRTO), maxRTO)
+}
+
+// least keeps the least sample (RFC 8985 §6.2 step 1).
+func (r *rtt) least(sample, now int64) {
+	if r.min == 0 || sample <= r.min || now-r.minAt > minRTTLife {
+		r.min, r.minAt = sample, now
+	}
 }
 
 // sample measures with an ACK of something new.
@@ -42,6 +50,8 @@ func (c *Conn) sample(s *segment, now int64) {
 		if s.ack.atLeast(r.timedSeq) {
 			r.timing = false
 			r.add(max(now-r.timedAt, 1))
+			c.cc.RTT = r.srtt
+			r.least(max(now-r.timedAt, 1), now)
 		}
 	case c.ts.on && s.opt.HasTimestamps && s.opt.TSEcr != 0 && c.rec.phase != open:
 		if ticks := int32(c.timestamp(now) - s.opt.TSEcr); ticks >= 0 {

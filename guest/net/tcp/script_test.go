@@ -29,7 +29,7 @@ import (
 //	listen [backlog]           connect                 accept
 //	write N [more]             read N | eof | again    peek N
 //	shutdown                   close                   abort          closelistener
-//	set OPTION [SECONDS|N]     nodelay, cork, keepalive (idle, interval, count), usertimeout, linger, rcvbuf, sndbuf
+//	set OPTION [SECONDS|N]     nodelay, cork, keepalive (idle, interval, count), usertimeout, linger, rcvbuf, sndbuf, congestion
 //	tso N                      the card segments N bytes by itself    mtu N
 //	< FLAGS SEQ:END(LEN) [ack N] [win N] [<options>] [port N]     a packet arrives
 //	<& …                       the same, but the next one belongs to the same batch
@@ -38,10 +38,12 @@ import (
 //	icmp unreachable|refused|toobig N [seq N]
 //	state NAME                 error none|reset|refused|timeout|pipe|unreachable|aborted
 //	cwnd N                     congestion window in segments          ssthresh N
+//	pipe N                     segments in the network                phase open|fast|slow|reducing
 //	events in,out,err,hup,rdhup
 //	pending ACCEPT HALF        conns N       waits N
 //
-// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent).
+// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent; old: what we
+// sent before that; first: what we sent with the first data), sack START:END START:END …
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
 	if err != nil || len(files) == 0 {
@@ -111,6 +113,8 @@ type peer struct {
 
 	iss, irs seq    // ours (of the stack) and the peer's
 	tsSeen   uint32 // last timestamp the stack sent
+	tsOld    uint32 // the one before, if another
+	tsFirst  uint32 // the one of the first data
 	port     uint16 // of the peer
 	ours     uint16 // of the stack
 }
@@ -150,6 +154,7 @@ func newPeer(t testing.TB) *peer {
 		return route.Route{Link: 2, Source: hostAddr, NextHop: dst, MTU: p.mtu, TSO: p.tso}, nil
 	}
 	b.Down = p.capture
+	b.Congestion = NewReno // its numbers are easy to follow
 	b.Limits = Limits{
 		Conns: 100, TimeWait: 100, Memory: 64 << 20,
 		SendMin: 4096, SendDefault: 1 << 20, SendMax: 4 << 20, ReceiveMin: 4096, ReceiveDefault: 65535, ReceiveMax: 65535,
@@ -181,7 +186,12 @@ func (p *peer) capture(k *packet.Packet) {
 		p.iss = s.seq
 	}
 	if s.options.HasTimestamps {
-		p.tsSeen = s.options.TSVal
+		if s.options.TSVal != p.tsSeen {
+			p.tsOld, p.tsSeen = p.tsSeen, s.options.TSVal
+		}
+		if len(h) < k.Len() && p.tsFirst == 0 {
+			p.tsFirst = p.tsSeen
+		}
 	}
 	s.data = make([]byte, k.Len())
 	k.CopyOut(s.data)
@@ -280,7 +290,7 @@ func (p *peer) step(line string) {
 	case ">":
 		p.expect(f[1:])
 		return
-	case "state", "error", "cwnd", "ssthresh", "pending", "conns", "waits", "events":
+	case "state", "error", "cwnd", "ssthresh", "pipe", "phase", "pending", "conns", "waits", "events":
 		p.check(f)
 		return
 	}
@@ -339,6 +349,10 @@ func (p *peer) check(f []string) {
 		got, want = p.conn.cc.Size/p.conn.snd.mss, p.number(f, 1, 0)
 	case "ssthresh":
 		got, want = p.conn.cc.Threshold/p.conn.snd.mss, p.number(f, 1, 0)
+	case "pipe":
+		got, want = p.conn.pipe()/p.conn.snd.mss, p.number(f, 1, 0)
+	case "phase":
+		got, want = []string{open: "open", fast: "fast", slow: "slow", reducing: "reducing"}[p.conn.rec.phase], f[1]
 	case "pending":
 		a, h := p.listener.Pending()
 		got, want = [2]int{a, h}, [2]int{p.number(f, 1, 0), p.number(f, 2, 0)}
@@ -475,6 +489,8 @@ func (p *peer) set(f []string) {
 		o.RecvBuffer = p.number(f, 2, 0)
 	case "sndbuf":
 		o.SendBuffer = p.number(f, 2, 0)
+	case "congestion":
+		o.Congestion = CongestionNamed(f[2])
 	case "rcvmax": // of the box: lets the window be scaled
 		p.box.Limits.ReceiveDefault, p.box.Limits.ReceiveMax = p.number(f, 2, 0), p.number(f, 2, 0)
 	case "memory":
@@ -522,7 +538,8 @@ type described struct {
 	options    wire.TCPOptions
 }
 
-func (p *peer) describe(f []string) described {
+// describe takes a line apart; acked is the initial sequence number of the end whose data it acknowledges.
+func (p *peer) describe(f []string, acked seq) described {
 	d := described{ack: absent, wnd: absent}
 	for _, x := range f[0] {
 		d.flags |= map[rune]uint8{'S': wire.SYN, 'F': wire.FIN, 'R': wire.RST, 'P': wire.PSH, '.': wire.ACK, 'U': wire.URG}[x]
@@ -534,7 +551,7 @@ func (p *peer) describe(f []string) described {
 	rest := strings.Join(f[2:], " ")
 	if i := strings.IndexByte(rest, '<'); i >= 0 {
 		d.hasOptions = true
-		p.parseOptions(strings.Trim(rest[i:], "<>"), &d.options)
+		p.parseOptions(strings.Trim(rest[i:], "<>"), &d.options, acked)
 		rest = rest[:i]
 	}
 	f = strings.Fields(rest)
@@ -554,7 +571,7 @@ func (p *peer) describe(f []string) described {
 	return d
 }
 
-func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
+func (p *peer) parseOptions(s string, o *wire.TCPOptions, acked seq) {
 	for _, opt := range strings.Split(s, ",") {
 		f := strings.Fields(opt)
 		if len(f) == 0 {
@@ -567,6 +584,14 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 			o.HasScale, o.WindowScale = true, uint8(p.number(f, 1, 0))
 		case "sackok":
 			o.SACKPermitted = true
+		case "sack":
+			for _, b := range f[1:] {
+				start, end, _ := strings.Cut(b, ":")
+				o.SACK[o.SACKs] = wire.SACKBlock{
+					Start: uint32(acked.plus(p.number([]string{start}, 0, 0))), End: uint32(acked.plus(p.number([]string{end}, 0, 0))),
+				}
+				o.SACKs++
+			}
 		case "TS":
 			o.HasTimestamps = true
 			if len(f) > 2 {
@@ -575,6 +600,10 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 			switch {
 			case len(f) > 4 && f[4] == "ours":
 				o.TSEcr = p.tsSeen
+			case len(f) > 4 && f[4] == "old":
+				o.TSEcr = p.tsOld
+			case len(f) > 4 && f[4] == "first":
+				o.TSEcr = p.tsFirst
 			case len(f) > 4:
 				o.TSEcr = uint32(p.number(f, 4, 0))
 			}
@@ -586,16 +615,22 @@ func (p *peer) parseOptions(s string, o *wire.TCPOptions) {
 
 // arrives lets a packet arrive.
 func (p *peer) arrives(f []string) {
-	d := p.describe(f[1:])
+	d := p.describe(f[1:], p.iss)
 	k := p.pool.Receive(max(packet.Small, wire.TCPMax+d.len)) // as a driver does
 	b := k.Bytes()
 	n := wire.TCPSize
 	if d.hasOptions {
 		if d.flags&wire.SYN != 0 || d.options.MSS != 0 {
 			n += d.options.EncodeSyn(b[wire.TCPSize:])
-		} else if d.options.HasTimestamps {
-			d.options.EncodeTimestamps(b[wire.TCPSize:])
-			n += wire.TCPTimestampsSize
+		} else {
+			if d.options.HasTimestamps {
+				d.options.EncodeTimestamps(b[wire.TCPSize:])
+				n += wire.TCPTimestampsSize
+			}
+			if d.options.SACKs > 0 {
+				d.options.EncodeSACK(b[n:])
+				n += wire.TCPSACKSize(int(d.options.SACKs))
+			}
 		}
 	}
 	if d.wnd == absent {
@@ -617,6 +652,15 @@ func (p *peer) arrives(f []string) {
 	p.box.Receive(k)
 }
 
+// blocks shows the SACK blocks of what was sent.
+func (p *peer) blocks(o *wire.TCPOptions) string {
+	var b strings.Builder
+	for _, k := range o.SACK[:o.SACKs] {
+		fmt.Fprintf(&b, "%d:%d ", seq(k.Start).minus(p.irs), seq(k.End).minus(p.irs))
+	}
+	return b.String()
+}
+
 // expect checks the next packet sent.
 func (p *peer) expect(f []string) {
 	p.t.Helper()
@@ -625,7 +669,7 @@ func (p *peer) expect(f []string) {
 	}
 	s := p.sent[0]
 	p.sent = p.sent[1:]
-	d := p.describe(f)
+	d := p.describe(f, p.irs)
 	base := p.iss
 	if d.flags == wire.RST && s.flags == wire.RST && p.iss == 0 {
 		base = 0
@@ -641,8 +685,8 @@ func (p *peer) expect(f []string) {
 		o := d.options
 		if o.HasTimestamps != s.options.HasTimestamps || o.MSS != s.options.MSS || o.HasScale != s.options.HasScale ||
 			o.WindowScale != s.options.WindowScale || o.TSEcr != 0 && o.TSEcr != s.options.TSEcr ||
-			o.SACKPermitted != s.options.SACKPermitted {
-			p.fatal("sent options %+v", s.options)
+			o.SACKPermitted != s.options.SACKPermitted || o.SACKs != s.options.SACKs || o.SACK != s.options.SACK {
+			p.fatal("sent options %+v, blocks %s", s.options, p.blocks(&s.options))
 		}
 	}
 	if s.len > 0 && s.flags&wire.RST == 0 && d.from > 0 {

@@ -14,3 +14,10 @@ func maxSeq(a, b seq) seq {
 	}
 	return b
 }
+
+func minSeq(a, b seq) seq {
+	if a.before(b) {
+		return a
+	}
+	return b
+}

@@ -3,7 +3,9 @@ package tcp
 // A connection has several deadlines and one timer, which is set for the earliest. Moving a deadline back or clearing it
 // costs a store: the timer then fires for nothing once, and is set again.
 const (
-	timerRetransmit = iota // SYN, data or FIN is not acknowledged
+	timerReorder    = iota // what was sent before something delivered must have arrived
+	timerProbe             // nothing has been heard for so long that the tail may be lost
+	timerRetransmit        // SYN, data or FIN is not acknowledged
 	timerPersist           // the peer's window is closed, or a short segment is held
 	timerAck               // an ACK has been delayed long enough
 	timerKeepAlive
@@ -31,6 +33,10 @@ func (c *Conn) expire() {
 		}
 		c.deadline[k] = 0
 		switch k {
+		case timerReorder:
+			c.reorderTimeout(now)
+		case timerProbe:
+			c.probeTimeout(now)
 		case timerRetransmit:
 			c.retransmitTimeout(now)
 		case timerPersist:
@@ -95,8 +101,7 @@ func (c *Conn) retransmitTimeout(now int64) {
 	}
 	if c.snd.wnd == 0 && c.state.transmits() {
 		// The peer has taken its window back: probe rather than repeat what it will not take.
-		c.snd.nxt = c.snd.una
-		c.rtt.timing = false
+		c.goBack()
 		c.persistTimeout(now)
 		return
 	}
@@ -153,10 +158,7 @@ func (c *Conn) pushOut(now int64) {
 		return
 	}
 	c.snd.progress = now
-	c.sendData(c.snd.nxt, n, false)
-	c.snd.nxt = c.snd.nxt.plus(n)
-	c.snd.max = maxSeq(c.snd.max, c.snd.nxt)
-	c.snd.small = maxSeq(c.snd.small, c.snd.nxt)
+	c.sendNew(n, false, now)
 	c.start(timerRetransmit, now+c.rtt.timeout())
 }
 
@@ -208,6 +210,9 @@ func (c *Conn) Changed() {
 	}
 	if c.Options.RecvBuffer > 0 {
 		c.rcv.limit = max(c.rcv.limit, c.box.receiveLimit(&c.Options))
+	}
+	if a := c.congestion(); a != c.cc.algorithm {
+		c.cc.algorithm, c.cc.cubic, c.cc.Window.acked = a, cubic{}, 0
 	}
 	c.stop(timerKeepAlive)
 	if c.Options.KeepAlive {

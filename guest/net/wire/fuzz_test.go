@@ -99,6 +99,15 @@ func FuzzTCP(f *testing.F) {
 		if o.WindowScale > MaxWindowScale || o.SACKs > SACKBlocksMax {
 			t.Errorf("options %+v", o)
 		}
+		if o.SACKs > 0 {
+			blocks := TCPOptions{SACKs: o.SACKs, SACK: o.SACK}
+			e := make([]byte, TCPSACKSize(int(o.SACKs)))
+			blocks.EncodeSACK(e)
+			var again TCPOptions
+			if again.Parse(e); again.SACKs != blocks.SACKs || again.SACK != blocks.SACK {
+				t.Errorf("%+v became %+v", blocks, again)
+			}
+		}
 		if o.MSS == 0 {
 			return
 		}

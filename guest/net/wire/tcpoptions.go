@@ -15,6 +15,7 @@ const (
 const (
 	TCPSynOptionsMax  = 20 // what EncodeSyn writes at most
 	TCPTimestampsSize = 12 // what EncodeTimestamps writes
+	TCPOptionsMax     = 40 // what a header has room for
 	SACKBlocksMax     = 4  // what fits beside nothing else
 )
 
@@ -112,4 +113,18 @@ func (o *TCPOptions) encodeTimestamps(b []byte) {
 	b[0], b[1] = optTimestamps, 10
 	put32(b[2:], o.TSVal)
 	put32(b[6:], o.TSEcr)
+}
+
+// TCPSACKSize is the length of a SACK option with n blocks, padding included.
+func TCPSACKSize(n int) int { return 4 + 8*n }
+
+// EncodeSACK stores a SACK option with the valid blocks of o into b, which has TCPSACKSize bytes (RFC 2018 §3).
+func (o *TCPOptions) EncodeSACK(b []byte) {
+	n := int(o.SACKs)
+	b = b[:TCPSACKSize(n)]
+	b[0], b[1], b[2], b[3] = optNop, optNop, optSACK, byte(2+8*n)
+	for i, k := range o.SACK[:n] {
+		put32(b[4+8*i:], k.Start)
+		put32(b[8+8*i:], k.End)
+	}
 }
