@@ -23,6 +23,9 @@ type stats struct {
 	Polls    uint64  `json:"polls"`
 	Upcalls  uint64  `json:"upcalls"`
 	Networks []card  `json:"networks"`
+
+	Guest map[string]uint64 `json:"guest"` // the guest's own counters, all of them
+	guest []monitor.Counter // in order
 }
 
 // card are the counters of a network card, seen from the guest.
@@ -36,10 +39,13 @@ type card struct {
 	ReceiveDropped  uint64 `json:"receive_dropped"`
 }
 
-func newStats(v monitor.Stats, links *cli.Links, memory uint64) *stats {
+func newStats(v monitor.Stats, guest []monitor.Counter, links *cli.Links, memory uint64) *stats {
 	s := &stats{
 		Memory: memory, Resident: v.Resident, Exits: v.Exits, Calls: v.Calls, Faults: v.Faults, Polls: v.Polls, Upcalls: v.Upcalls,
-		Networks: []card{},
+		Networks: []card{}, Guest: map[string]uint64{}, guest: guest,
+	}
+	for _, c := range guest {
+		s.Guest[c.Name] = c.Value
 	}
 	for _, n := range links.NICs {
 		counter, ok := n.Link.(netif.Counter)
@@ -75,6 +81,30 @@ func (s *stats) write(w io.Writer, raw bool) {
 	for _, c := range s.Networks {
 		line(c.Name, "%d frames (%d bytes) out, %d frames (%d bytes) in, %d and %d dropped", c.TransmitFrames, c.TransmitBytes,
 			c.ReceiveFrames, c.ReceiveBytes, c.TransmitDropped, c.ReceiveDropped)
+	}
+	s.writeGuest(line)
+}
+
+// writeGuest writes the counters of the guest that are not 0, a few to a line.
+func (s *stats) writeGuest(line func(name, format string, args ...any)) {
+	const width = 100
+	text := ""
+	for _, c := range s.guest {
+		if c.Value == 0 {
+			continue
+		}
+		word := fmt.Sprintf("%s %d", c.Name, c.Value)
+		if text != "" && len(text)+2+len(word) > width {
+			line("guest", "%s", text)
+			text = ""
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += word
+	}
+	if text != "" {
+		line("guest", "%s", text)
 	}
 }
 
