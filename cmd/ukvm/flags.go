@@ -18,7 +18,7 @@ type guestFlags struct {
 	memory            string
 	env, envFiles     []string
 	copies            []string
-	nets, dns         []string
+	nets, dns, policy []string
 	firewall          string
 	hostLoopback      bool
 	capture           cli.Capture
@@ -33,6 +33,7 @@ func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
 	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
 	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN|dhcp][,gw=ADDR][,ip6=ADDR/LEN|auto][,gw6=ADDR][,mac=MAC][,mtu=N][,netns=NAME], none (default "+net+")")
 	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
+	fs.StringArrayVar(&g.policy, "policy", nil, "let the kernel check packets on TAP devices by `RULES`: guard, to=PEER[:PORT][/tcp], from=PEER, addr=ADDR, rate=N")
 	fs.StringVar(&g.firewall, "firewall", "", "rules from `FILE` about what packets the guest takes and sends")
 	fs.BoolVar(&g.hostLoopback, "host-loopback", false, "let the guest reach the host's loopback as host.ukvm.internal")
 	fs.BoolVar(&g.stats, "stats", false, "report counters to standard error at the end")
@@ -63,6 +64,7 @@ func (g *guestFlags) words() ([]string, error) {
 	repeat("-e", g.env)
 	repeat("--net", g.nets)
 	repeat("--dns", g.dns)
+	repeat("--policy", g.policy)
 	for _, file := range g.envFiles {
 		path, err := filepath.Abs(file)
 		if err != nil {
@@ -121,7 +123,7 @@ func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest,
 	if err != nil {
 		return nil, err
 	}
-	words.Nets, words.DNS, words.HostLoopback = g.nets, g.dns, g.hostLoopback
+	words.Nets, words.DNS, words.HostLoopback, words.Policy = g.nets, g.dns, g.hostLoopback, g.policy
 	networks, err := words.Parse()
 	if err != nil {
 		return nil, err

@@ -45,12 +45,20 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 		return err
 	}
 	a.announce(g, links)
+	if !g.flags.quiet {
+		links.ExplainDrops(func(sentence string) { a.say("%s", sentence) })
+	}
 
 	ready := time.Now()
 	a.signals.Attach(vm, g.stop)
 	defer context.AfterFunc(ctx, func() { a.giveUp(ctx, links) })()
 	err = vm.Run(ctx)
 	a.signals.Detach()
+	if !g.flags.quiet {
+		for _, sentence := range links.Untold() {
+			a.say("%s", sentence)
+		}
+	}
 	if g.flags.stats {
 		s := newStats(vm.Stats(), vm.GuestCounters(), links, c.Memory)
 		s.Setup, s.Run = seconds(ready.Sub(begin)), seconds(time.Since(ready))

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"ukvm.dev/internal/cli"
 	"ukvm.dev/monitor"
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/policy"
 )
 
 // stats are the counters of --stats.
@@ -23,9 +26,18 @@ type stats struct {
 	Polls    uint64  `json:"polls"`
 	Upcalls  uint64  `json:"upcalls"`
 	Networks []card  `json:"networks"`
+	Policies []check `json:"policies,omitempty"`
 
 	Guest map[string]uint64 `json:"guest"` // the guest's own counters, all of them
 	guest []monitor.Counter // in order
+}
+
+// check is what a policy has counted on a card. Drops are by reason, both ways together.
+type check struct {
+	Name     string            `json:"name"`
+	FromPass uint64            `json:"from_guest_passed"`
+	ToPass   uint64            `json:"to_guest_passed"`
+	Drops    map[string]uint64 `json:"drops"`
 }
 
 // card are the counters of a network card, seen from the guest.
@@ -59,6 +71,16 @@ func newStats(v monitor.Stats, guest []monitor.Counter, links *cli.Links, memory
 			ReceiveFrames: c.RxFrames, ReceiveBytes: c.RxBytes, ReceiveDropped: c.RxDropped,
 		})
 	}
+	for _, p := range links.PolicyCounts() {
+		from, to := &p.Counters.FromGuest, &p.Counters.ToGuest
+		c := check{Name: p.Card, FromPass: from[policy.Passed].Packets, ToPass: to[policy.Passed].Packets, Drops: map[string]uint64{}}
+		for r := range from {
+			if n := from[r].Packets + to[r].Packets; n > 0 && policy.Reason(r) != policy.Passed {
+				c.Drops[policy.Reason(r).String()] = n
+			}
+		}
+		s.Policies = append(s.Policies, c)
+	}
 	return s
 }
 
@@ -81,6 +103,12 @@ func (s *stats) write(w io.Writer, raw bool) {
 	for _, c := range s.Networks {
 		line(c.Name, "%d frames (%d bytes) out, %d frames (%d bytes) in, %d and %d dropped", c.TransmitFrames, c.TransmitBytes,
 			c.ReceiveFrames, c.ReceiveBytes, c.TransmitDropped, c.ReceiveDropped)
+	}
+	for _, p := range s.Policies {
+		line(p.Name, "the policy has let pass %d packets out, %d in", p.FromPass, p.ToPass)
+		for _, why := range slices.Sorted(maps.Keys(p.Drops)) {
+			line(p.Name, "the policy has dropped %d: %s", p.Drops[why], why)
+		}
 	}
 	s.writeGuest(line)
 }

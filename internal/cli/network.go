@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"ukvm.dev/monitor"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/pcap"
+	"ukvm.dev/netif/policy"
 	"ukvm.dev/netif/tap"
 	"ukvm.dev/netif/user"
 )
@@ -23,12 +25,14 @@ type NetWords struct {
 	Publish      []string // -p
 	DNS          []string // --dns
 	HostLoopback bool     // --host-loopback
+	Policy       []string // --policy
 }
 
-// A Network is what one network card is connected to: one of the two is set.
+// A Network is what one network card is connected to: one of User and TAP is set.
 type Network struct {
-	User *user.Config
-	TAP  *tap.Config
+	User   *user.Config
+	TAP    *tap.Config
+	Policy *policy.Policy // for TAP; nil: none
 }
 
 // Parse returns the networks, checked as far as is possible without opening them.
@@ -42,6 +46,9 @@ func (w *NetWords) Parse() ([]Network, error) {
 		return nil, err
 	}
 	if err := w.addDNS(networks); err != nil {
+		return nil, err
+	}
+	if err := w.addPolicy(networks); err != nil {
 		return nil, err
 	}
 	i := slices.IndexFunc(networks, func(n Network) bool { return n.User != nil })
@@ -132,6 +139,27 @@ func parseUser(s string) (c user.Config, err error) {
 	return c, nil
 }
 
+// addPolicy gives every TAP device the policy of --policy.
+func (w *NetWords) addPolicy(networks []Network) error {
+	if len(w.Policy) == 0 {
+		return nil
+	}
+	p, err := policy.Parse(w.Policy)
+	if err != nil {
+		return fmt.Errorf("--policy: %w", err)
+	}
+	found := false
+	for i := range networks {
+		if networks[i].TAP != nil {
+			networks[i].Policy, found = &p, true
+		}
+	}
+	if !found {
+		return errors.New("--policy needs a TAP network, where the kernel checks packets: add --net tap=NAME")
+	}
+	return nil
+}
+
 // addDNS gives every network the resolvers of --dns.
 func (w *NetWords) addDNS(networks []Network) error {
 	if len(w.DNS) == 0 {
@@ -170,6 +198,7 @@ type Links struct {
 	Published []user.Publish // with the ports that were free where 0 was asked for
 
 	capture *pcap.Capture // nil: none
+	guards  []guard
 }
 
 // Open opens the networks in order, and a capture of them if there is to be one. On error nothing is left open.
@@ -192,7 +221,11 @@ func Open(networks []Network, capture *Capture) (*Links, error) {
 
 func (l *Links) open(n Network) error {
 	if n.TAP != nil {
-		link, err := tap.New(*n.TAP)
+		c := *n.TAP
+		if n.Policy != nil {
+			c.Attach = func(index int, guest netif.Config) (io.Closer, error) { return l.guard(*n.Policy, index, guest) }
+		}
+		link, err := tap.New(c)
 		if err != nil {
 			return err
 		}

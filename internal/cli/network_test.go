@@ -90,6 +90,8 @@ func TestNetWordsErrors(t *testing.T) {
 		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
 		{NetWords{Nets: []string{"tap="}}, "name is missing"},
 		{NetWords{Nets: []string{"tap=a,netns=x", "tap=a", "tap=a,netns=x,mtu=1400"}}, "--net tap=a is given twice"},
+		{NetWords{Nets: []string{"user"}, Policy: []string{"guard"}}, "add --net tap=NAME"},
+		{NetWords{Nets: []string{"tap=a"}, Policy: []string{"to=*", "from=nobody"}}, "--policy: policy \"from=nobody\": nobody is not an address"},
 		{NetWords{Nets: []string{"none"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, Publish: []string{"80:80"}}, "add --net user"},
 		{NetWords{Nets: []string{"tap=t0"}, HostLoopback: true}, "add --net user"},

@@ -3,11 +3,14 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ukvm.dev/netif"
 )
 
 // Config describes a TAP device and the guest's side of it. The zero value makes a device that the kernel names.
@@ -34,6 +37,10 @@ type Config struct {
 	Addr6    netip.Prefix // the guest's IPv6 address and prefix length; zero: none
 	Auto6    bool         // the guest asks routers for its IPv6 addresses and routes
 	Gateway6 netip.Addr   // the IPv6 router, as Gateway; not set, none: there may be advertisements
+
+	// Attach, if not nil, is called on a thread in the device's namespace, with the device's index and what the guest is
+	// told, before the link carries anything. What it returns is closed with the link. An error is New's.
+	Attach func(index int, guest netif.Config) (io.Closer, error)
 
 	DNS    []netip.Addr // for the guest, at most three; nil: the host's, but for those on its loopback
 	Search []string     // with DNS nil: the host's

@@ -17,10 +17,11 @@ const tunPath = "/dev/net/tun"
 
 // device is an open TAP device.
 type device struct {
-	fd   int
-	name string
-	mtu  int
-	made bool // it goes with fd
+	fd    int
+	name  string
+	index int
+	mtu   int
+	made  bool // it goes with fd
 }
 
 // open makes the device of c, or attaches to it, on a thread in its namespace, and sets it up. On error nothing is left.
@@ -97,7 +98,7 @@ func (d *device) configure(c *Config) error {
 	if err != nil {
 		return fmt.Errorf("look up %s: %w", d.name, err)
 	}
-	d.mtu = link.Attrs().MTU
+	d.index, d.mtu = link.Attrs().Index, link.Attrs().MTU
 	want := c.MTU
 	if want == 0 && d.made {
 		want = defaultMTU

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"sync"
@@ -28,8 +29,9 @@ import (
 
 // Link is an attached TAP device.
 type Link struct {
-	dev    device
-	config netif.Config
+	dev      device
+	config   netif.Config
+	attached io.Closer // what goes with the device; may be nil
 
 	mu       sync.RWMutex // held for reading by the calls under way
 	closed   bool
@@ -58,15 +60,23 @@ func New(c Config) (*Link, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("configure tap: %w", err)
 	}
-	l := &Link{}
+	l := &Link{config: c.guest()}
 	if err := c.inNetNS(func() (err error) {
-		l.dev, err = c.open()
-		return err
+		if l.dev, err = c.open(); err != nil {
+			return err
+		}
+		l.config.MTU = l.dev.mtu
+		if c.Attach == nil {
+			return nil
+		}
+		if l.attached, err = c.Attach(l.dev.index, l.config); err != nil {
+			unix.Close(l.dev.fd)
+			return fmt.Errorf("tap %s: %w", l.dev.name, err)
+		}
+		return nil
 	}); err != nil {
 		return nil, err
 	}
-	l.config = c.guest()
-	l.config.MTU = l.dev.mtu
 	return l, nil
 }
 
@@ -288,7 +298,11 @@ func (l *Link) Close() error {
 		return nil
 	}
 	l.closed = true
-	if err := unix.Close(l.dev.fd); err != nil {
+	var err error
+	if l.attached != nil {
+		err = l.attached.Close()
+	}
+	if err := errors.Join(err, unix.Close(l.dev.fd)); err != nil {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)
 	}
 	return nil
