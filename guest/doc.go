@@ -2,8 +2,8 @@
 // module requires ukvm.dev: `ukvm build` and `ukvm run` join it to the operating system that they link in; built by plain
 // `go build`, or when an image is run as the Linux program it also is, it does the same natively.
 //
-// So far it is the event-driven interface to the network: callbacks in place of goroutines and blocking calls, on the
-// stack's own event loop, without a copy or an allocation for what arrives.
+// It is the event-driven interface to the network, callbacks in place of goroutines and blocking calls, on the stack's own
+// event loop, without a copy or an allocation for what arrives; and a hold on that stack: SetFilter, Counters, Rewire.
 //
 //	func main() {
 //		l, err := guest.TCP().Listen(7)

@@ -167,6 +167,9 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 		Magic: hypercall.BootMagic, Version: hypercall.Version, Devices: uint32(len(vm.config.NICs)),
 		Memory: vm.config.Memory, ImageStart: image.Start(), ImageEnd: image.End(), Archive: uint64(len(vm.config.Files)),
 	}
+	if err := vm.writeFirewall(b); err != nil {
+		return err
+	}
 	rand.Read(b.Seed[:])
 	copy(b.Hostname[:], vm.config.Hostname)
 	copy(b.WorkDir[:], vm.config.Dir)
@@ -187,6 +190,20 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 		}
 		vm.nics = append(vm.nics, newNIC(n, features, slot, vm.space))
 	}
+	return nil
+}
+
+// writeFirewall puts the rules of the packet filter behind the boot information.
+func (vm *VM) writeFirewall(b *hypercall.Boot) error {
+	if vm.config.Firewall == nil {
+		return nil
+	}
+	code := vm.config.Firewall.Code()
+	page, err := vm.space.reserve(hypercall.FirewallVA, roundUp(uint64(len(code))), hypercall.ProtRead)
+	if err != nil {
+		return err
+	}
+	b.Firewall = uint32(copy(page, code))
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/firewall"
 	"ukvm.dev/monitor/paging"
 	"ukvm.dev/netif"
 )
@@ -164,6 +165,34 @@ func TestMemoryLimit(t *testing.T) {
 	withoutKVM(t, Config{Env: env}).environment()
 	if env[:2][1] != "GOMEMLIMIT=1GiB" {
 		t.Error("the limit was written into the caller's slice")
+	}
+}
+
+// TestFirewallPages: rules are where the guest looks for them, and cannot be written.
+func TestFirewallPages(t *testing.T) {
+	rules, err := firewall.Parse("x", "chain input {"+strings.Repeat("\ntcp dport 80 saddr 10.0.0.0/8 accept", 400)+"\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm := withoutKVM(t, Config{Firewall: rules})
+	gpa, _, _ := vm.space.tables.Lookup(hypercall.BootVA)
+	raw, _ := vm.space.ram.Bytes(gpa, page)
+	n := int(bootOf(raw).Firewall)
+	if n != len(rules.Code()) || n <= page {
+		t.Fatalf("%d bytes, the rules have %d", n, len(rules.Code()))
+	}
+	for at := 0; at < n; at += page {
+		gpa, prot, ok := vm.space.tables.Lookup(hypercall.FirewallVA + hypercall.GVA(at))
+		if !ok || prot != readOnly {
+			t.Fatalf("page %d is there: %v, with protection %d", at/page, ok, prot)
+		}
+		got, _ := vm.space.ram.Bytes(gpa, page)
+		if want := rules.Code()[at:]; !bytes.HasPrefix(got, want[:min(len(want), page)]) {
+			t.Errorf("other rules in page %d", at/page)
+		}
+	}
+	if _, _, ok := withoutKVM(t, Config{}).space.tables.Lookup(hypercall.FirewallVA); ok {
+		t.Error("a page for no rules")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/firewall"
 	"ukvm.dev/monitor/guestmem"
 	"ukvm.dev/netif"
 )
@@ -38,6 +39,9 @@ type Config struct {
 	// NICs are the guest's network cards, at most hypercall.MaxDevices. The VM uses the links while it runs and does
 	// not close them.
 	NICs []NIC
+
+	// Firewall is the rules of the guest's packet filter, in force before the first packet; nil lets everything pass.
+	Firewall *firewall.Rules
 
 	// Files is a cpio archive (newc) of files for the guest's root, for example made by package archive. It counts
 	// against Memory.
@@ -111,7 +115,23 @@ func (c *Config) check() error {
 		}
 	}
 	c.NICs = slices.Clone(c.NICs) // the caller's is not given names
-	return checkNICs(c.NICs)
+	if err := checkNICs(c.NICs); err != nil {
+		return err
+	}
+	return c.checkFirewall()
+}
+
+// checkFirewall refuses rules about network cards that are not there: they would never match.
+func (c *Config) checkFirewall() error {
+	if c.Firewall == nil {
+		return nil
+	}
+	for _, card := range c.Firewall.Cards() {
+		if !slices.ContainsFunc(c.NICs, func(n NIC) bool { return n.Name == card.Name }) {
+			return fmt.Errorf("%w: %s: there is no network card %q", ErrConfig, card.Where, card.Name)
+		}
+	}
+	return nil
 }
 
 func checkNICs(nics []NIC) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/firewall"
 	"ukvm.dev/monitor/guestmem"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/pair"
@@ -56,6 +57,10 @@ func TestBadConfigs(t *testing.T) {
 		{"zero byte in the environment", func(c *Config) { c.Env = []string{"A=\x00"} }, "zero byte"},
 		{"zero byte in the host name", func(c *Config) { c.Hostname = "a\x00" }, "zero byte"},
 		{"zero byte in the directory", func(c *Config) { c.Dir = "/\x00" }, "zero byte"},
+		{"rules about a card that is not there", func(c *Config) {
+			c.NICs = append(c.NICs, good)
+			c.Firewall, _ = firewall.Parse("x", "chain input {\niif eth0, eth1 drop\n}")
+		}, `x:2: there is no network card "eth1"`},
 		{"card without link", nic(NIC{Config: netif.Config{MTU: 1500}}), `"eth0" has no link`},
 		{"small MTU", nic(NIC{Link: link, Config: netif.Config{MTU: 575}}), "MTU of 575; it must be 576 to 65535"},
 		{"large MTU", nic(NIC{Link: link, Config: netif.Config{MTU: 65536}}), "MTU of 65536"},

@@ -10,6 +10,7 @@ import (
 	"ukvm.dev/internal/archive"
 	"ukvm.dev/internal/cli"
 	"ukvm.dev/monitor"
+	"ukvm.dev/monitor/firewall"
 )
 
 // guestFlags are the flags of every command that starts guests.
@@ -18,6 +19,7 @@ type guestFlags struct {
 	env, envFiles     []string
 	copies            []string
 	nets, dns, policy []string
+	firewall          string
 	hostLoopback      bool
 	capture           cli.Capture
 	trace, stats, raw bool // raw: --json
@@ -29,9 +31,10 @@ func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
 	fs.StringArrayVarP(&g.env, "env", "e", nil, "set `NAME=VALUE` in the environment; NAME alone copies the host's value")
 	fs.StringArrayVar(&g.envFiles, "env-file", nil, "settings from `FILE`, one NAME=VALUE a line")
 	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
-	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN|dhcp][,gw=ADDR][,ip6=ADDR/LEN|auto][,gw6=ADDR][,mac=MAC][,mtu=N][,netns=NAME], none (default "+net+")")
+	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, tap=NAME[,ip=ADDR/LEN|dhcp][,gw=ADDR][,ip6=ADDR/LEN|auto][,gw6=ADDR] [,mac=MAC][,mtu=N][,netns=NAME], none (default "+net+")")
 	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
 	fs.StringArrayVar(&g.policy, "policy", nil, "let the kernel check packets on TAP devices by `RULES`: guard, to=PEER[:PORT][/tcp], from=PEER, addr=ADDR, rate=N")
+	fs.StringVar(&g.firewall, "firewall", "", "rules from `FILE` about what packets the guest takes and sends")
 	fs.BoolVar(&g.hostLoopback, "host-loopback", false, "let the guest reach the host's loopback as host.ukvm.internal")
 	fs.BoolVar(&g.stats, "stats", false, "report counters to standard error at the end")
 	fs.BoolVarP(&g.quiet, "quiet", "q", false, "say nothing about progress")
@@ -68,6 +71,13 @@ func (g *guestFlags) words() ([]string, error) {
 			return nil, err
 		}
 		words = append(words, "--env-file", path)
+	}
+	if g.firewall != "" {
+		path, err := filepath.Abs(g.firewall)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, "--firewall", path)
 	}
 	for _, spec := range g.copies {
 		i := max(strings.LastIndexByte(spec, ':'), 0)
@@ -121,12 +131,18 @@ func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest,
 	if err := cli.Copies(files, g.copies); err != nil {
 		return nil, err
 	}
+	var rules *firewall.Rules
+	if g.firewall != "" {
+		if rules, err = firewall.ReadFile(g.firewall); err != nil {
+			return nil, cli.Errorf(cli.CodeFailed, "%w", err)
+		}
+	}
 	if err := g.capture.Check(networks); err != nil {
 		return nil, err
 	}
 	return &guest{
 		flags:    g,
-		config:   monitor.Config{Memory: memory, Env: env},
+		config:   monitor.Config{Memory: memory, Env: env, Firewall: rules},
 		networks: networks,
 		files:    files,
 	}, nil

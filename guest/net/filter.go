@@ -30,15 +30,42 @@ func (s *Stack) SetFilter(c *filter.Config) error {
 	return nil
 }
 
+// firewall loads the rules the monitor has given, before there are network cards. Rules that are not right, which the
+// monitor has checked, end the guest: it must not run without them.
+func (s *Stack) firewall(code []byte) {
+	if code == nil {
+		return
+	}
+	c, err := filter.Decode(code)
+	if err == nil {
+		err = s.SetFilter(c)
+	}
+	if err != nil {
+		panic("BUG: net: " + err.Error())
+	}
+}
+
 // pickUpTime is how long, in nanoseconds, after rules have begun to ask for the state of connections, those may go on
 // that nobody has seen begin.
 const pickUpTime = 300e9
 
+// FilterRules calls f with each rule of the packet filter and what it has matched, in packets and bytes, in order; and,
+// with a nil rule, with what the policy of a chain has decided about. f is called with the stack's lock held and must
+// not call the stack.
+func (s *Stack) FilterRules(f func(chain string, r *filter.Rule, packets, bytes uint64)) {
+	s.enter()
+	defer s.leave()
+	if t := s.boxes.Filter.Table(); t != nil {
+		t.Rules(f)
+	}
+}
+
 // wireFilter puts the filter where its rules are, and nowhere else.
 func (s *Stack) wireFilter() {
-	f, ip := &s.boxes.Filter, &s.boxes.IP4
-	ip.Prerouting, ip.Input, ip.Forwarding = f.Hook(filter.Prerouting), f.Hook(filter.Input), f.Hook(filter.Forward)
-	ip.Output, ip.Postrouting = f.Hook(filter.Output), f.Hook(filter.Postrouting)
+	f, ip, ip6 := &s.boxes.Filter, &s.boxes.IP4, &s.boxes.IP6
+	pre, in, forward, out, post := f.Hook(filter.Prerouting), f.Hook(filter.Input), f.Hook(filter.Forward), f.Hook(filter.Output), f.Hook(filter.Postrouting)
+	ip.Prerouting, ip.Input, ip.Forwarding, ip.Output, ip.Postrouting = pre, in, forward, out, post
+	ip6.Prerouting, ip6.Input, ip6.Forwarding, ip6.Output, ip6.Postrouting = pre, in, forward, out, post
 }
 
 // linkNames are the names of all interfaces by index.

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -50,8 +51,12 @@ func (h *host) filter(t testing.TB, c *filter.Config) {
 // result is how a connect ends: 0 if it succeeds, EINPROGRESS if nobody answers within a second.
 func (w *world) result(h *host, to string) syscall.Errno {
 	w.t.Helper()
+	addr := netip.MustParseAddrPort(to)
 	c := h.socket(w.t, sockStream, 0)
-	c.must(c.Connect(netip.MustParseAddrPort(to)), syscall.EINPROGRESS)
+	if addr.Addr().Is6() {
+		c = h.socket6(w.t, sockStream)
+	}
+	c.must(c.Connect(addr), syscall.EINPROGRESS)
 	w.clock.RunUntil(seconds, func() bool { return c.level&(posix.EventOut|posix.EventErr) != 0 })
 	e := syscall.EINPROGRESS
 	if c.level&(posix.EventOut|posix.EventErr) != 0 {
@@ -95,6 +100,15 @@ func TestFilterInput(t *testing.T) {
 	}
 	if n := w.b.stat(t, "ip4.input_dropped"); n != w.b.boxes.Filter.Stats[filter.Input].Dropped+4 {
 		t.Errorf("ip4.input_dropped: %d", n)
+	}
+	var lines []string
+	w.b.FilterRules(func(chain string, r *filter.Rule, packets, bytes uint64) {
+		if r == nil || r.Verdict != filter.Accept && packets > 0 {
+			lines = append(lines, fmt.Sprint(chain, r == nil, packets > 0, bytes/max(packets, 1) >= 28))
+		}
+	})
+	if got, want := strings.Join(lines, "; "), strings.Repeat("inputfalse true true; ", 4)+"inputtrue true true"; got != want {
+		t.Errorf("rules: %s", got)
 	}
 	w.b.filter(t, nil)
 	if e := w.result(w.a, "10.0.0.2:81"); e != 0 {
@@ -309,5 +323,97 @@ func (w *world) say(from, to *sock, text string) {
 	w.clock.Run(seconds)
 	if got, e := to.recv(100); got != text || e != 0 {
 		w.t.Errorf("%q, %v instead of %q", got, e, text)
+	}
+}
+
+// TestFilter6 has the same rules hold for IPv6, and neighbour discovery go on whatever they are.
+func TestFilter6(t *testing.T) {
+	w := quiet(t).with6()
+	for port := uint16(80); port <= 84; port++ {
+		l := w.b.socket6(t, sockStream)
+		l.must(l.Bind(netip.AddrPortFrom(netip.IPv6Unspecified(), port)))
+		l.must(l.Listen(10))
+	}
+	c := stateful(80)
+	c.Chains[0].Rules = append(c.Chains[0].Rules,
+		portRule(wire.ProtoTCP, 82, filter.Reject),
+		answer(portRule(wire.ProtoTCP, 83, filter.Reject), filter.AnswerPort),
+		answer(portRule(wire.ProtoTCP, 84, filter.Reject), filter.AnswerProhibited))
+	w.b.filter(t, c)
+	out := stateful()
+	out.Chains = append(out.Chains,
+		rules("output", filter.Accept, portRule(wire.ProtoTCP, 90, filter.Reject), answer(portRule(wire.ProtoTCP, 91, filter.Reject), filter.AnswerHost)).Chains[0],
+		rules("postrouting", filter.Accept, answer(portRule(wire.ProtoTCP, 92, filter.Reject), filter.AnswerPort)).Chains[0],
+		rules("prerouting", filter.Accept, portRule(wire.ProtoTCP, 93, filter.Reject)).Chains[0])
+	w.a.filter(t, out)
+	local := w.b.iface.link6.LinkLocal()
+	for port, want := range map[string]syscall.Errno{
+		"80": 0, "81": syscall.EINPROGRESS, "82": syscall.ECONNREFUSED, "83": syscall.ECONNREFUSED, "84": syscall.EHOSTUNREACH,
+		"90": syscall.ECONNREFUSED, "91": syscall.EHOSTUNREACH, "92": syscall.ECONNREFUSED,
+	} {
+		for _, to := range []string{"[2001:db8::2]:", "[" + local.String() + "%2]:"} {
+			if e := w.result(w.a, to+port); e != want {
+				t.Errorf("%s%s: %v, want %v", to, port, e, want)
+			}
+		}
+	}
+	if e := w.result(w.b, "[2001:db8::1]:93"); e != syscall.ECONNREFUSED {
+		t.Errorf("before routing: %v", e)
+	}
+	if n := w.b.stat(t, "ip6.input_dropped"); n == 0 {
+		t.Error("nothing was dropped")
+	}
+}
+
+// TestFilterFirst loads rules before there are network cards, as a guest does, and they name one.
+func TestFilterFirst(t *testing.T) {
+	w := &world{t: t, clock: nettest.NewClock()}
+	w.a, w.b = w.newHost(1, 1), w.newHost(1, 2)
+	w.link = nettest.NewLink(w.clock, 1, nettest.Faults{}, w.a.Pool(), w.b.Pool())
+	r := portRule(wire.ProtoTCP, 80, filter.Drop)
+	r.In = []string{"eth0"}
+	o := portRule(wire.ProtoTCP, 81, filter.Drop)
+	o.In = []string{"eth1"}
+	c := stateful()
+	c.Chains[0].Policy, c.Chains[0].Rules = filter.Accept, append(c.Chains[0].Rules, r, o)
+	w.b.filter(t, c)
+	w.a.attach(t, w.link.A, nic.Features{})
+	w.b.attach(t, w.link.B, nic.Features{})
+	w.b.listen(t, 80)
+	w.b.listen(t, 81)
+	for to, want := range map[string]syscall.Errno{"10.0.0.2:80": syscall.EINPROGRESS, "10.0.0.2:81": 0} {
+		if e := w.result(w.a, to); e != want {
+			t.Errorf("%s: %v, want %v", to, e, want)
+		}
+	}
+	if w.b.boxes.Conntrack.PickUp != 0 {
+		t.Error("connections are picked up although nothing has been missed")
+	}
+}
+
+// TestFilterNoAllocations: neither rules nor tracking allocate for a packet.
+func TestFilterNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
+	w := newWirePair(t, nic.Features{TxChecksum: true}, 1500)
+	w.b.filter(t, benchRules(20, true))
+	c, s := w.connect(t)
+	b := make([]byte, 1000)
+	exchange := func() {
+		c.Send(b, netip.AddrPort{}, 0)
+		w.shuttle()
+		s.Recv(b, 0)
+		s.Send(b, netip.AddrPort{}, 0)
+		w.shuttle()
+		if n, _, _, e := c.Recv(b, 0); n != len(b) || e != 0 {
+			t.Fatal(n, e)
+		}
+	}
+	for range 100 {
+		exchange()
+	}
+	if n := testing.AllocsPerRun(500, exchange); n > 0.5 {
+		t.Errorf("%.2f allocations for a request and its answer", n)
 	}
 }

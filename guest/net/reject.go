@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"ukvm.dev/guest/net/filter"
+	"ukvm.dev/guest/net/ip6"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
 )
@@ -12,48 +13,71 @@ import (
 // through loopback, so that its connection is not told while it is sending.
 func (s *Stack) reject(h filter.Hook, p *packet.Packet, a filter.Answer) {
 	transport, network := p.Bytes(), p.Bytes()
-	var room [wire.IPv4Size + quoteLen]byte
+	var room [quoteMax]byte
 	switch h {
 	case filter.Input:
 		network = p.Network()
 	case filter.Output:
 		network = quote(room[:], p)
 	default:
-		ip, ok := wire.ParseIPv4(network)
-		if !ok || ip.Offset() != 0 {
+		at, ok := transportOf(network)
+		if !ok {
 			return
 		}
-		transport = network[len(ip):]
+		transport = network[at:]
 	}
 	if p.Broadcast || network == nil {
 		return
 	}
-	if a == filter.AnswerDefault {
-		a = filter.AnswerPort
-		if p.Proto == wire.ProtoTCP {
-			a = filter.AnswerReset
-		}
-	}
 	from, to := p.Dst, p.Src
-	if a == filter.AnswerReset {
-		s.reset(from, to, transport, p.Len()-(len(p.Bytes())-len(transport)))
+	if a == filter.AnswerReset || a == filter.AnswerDefault && p.Proto == wire.ProtoTCP {
+		s.reset(from, to, p.Link, transport, p.Len()-(len(p.Bytes())-len(transport)))
 		return
 	}
-	code := [...]uint8{
-		filter.AnswerPort: wire.UnreachPort, filter.AnswerHost: wire.UnreachHost, filter.AnswerProhibited: wire.UnreachAdminProto,
-	}[a]
-	if h >= filter.Output || !s.boxes.IP4.IsLocal(from) {
+	if !s.isLocal(from) {
 		// What this host does not let out, or is not for it, it answers itself.
 		from = netip.Addr{}
-		if s.boxes.IP4.IsLocal(to) {
+		if s.isLocal(to) {
 			from = to
 		}
 	}
-	s.boxes.ICMP4.Error(from, to, network, wire.ICMPUnreachable, code)
+	c := codes[a]
+	if to.Is4() {
+		s.boxes.ICMP4.Error(from, to, network, wire.ICMPUnreachable, c[0])
+		return
+	}
+	s.boxes.ICMP6.Error(from, p, network, wire.ICMP6Unreachable, c[1])
+}
+
+// codes are those of the answers in ICMP and ICMPv6.
+var codes = [...][2]uint8{
+	filter.AnswerDefault:    {wire.UnreachPort, wire.Unreach6Port},
+	filter.AnswerPort:       {wire.UnreachPort, wire.Unreach6Port},
+	filter.AnswerHost:       {wire.UnreachHost, wire.Unreach6Address},
+	filter.AnswerProhibited: {wire.UnreachAdminProto, wire.Unreach6Prohibited},
+}
+
+func (s *Stack) isLocal(a netip.Addr) bool {
+	if a.Is4() {
+		return s.boxes.IP4.IsLocal(a)
+	}
+	return s.boxes.IP6.IsLocal(a)
+}
+
+// transportOf is where the transport header begins behind an IP header.
+func transportOf(b []byte) (at int, ok bool) {
+	if h, ok := wire.ParseIPv4(b); ok {
+		return len(h), h.Offset() == 0
+	}
+	_, at, ok = ip6.Transport(b)
+	return at, ok
 }
 
 // quoteLen is how much of a transport header an error quotes about what was not sent: ports and sequence number.
-const quoteLen = 8
+const (
+	quoteLen = 8
+	quoteMax = wire.IPv6Size + quoteLen
+)
 
 // quote makes, in room, of a packet that has no IP header yet what an ICMP error quotes.
 func quote(room []byte, p *packet.Packet) []byte {
@@ -61,15 +85,23 @@ func quote(room []byte, p *packet.Packet) []byte {
 	if len(b) < quoteLen {
 		return nil
 	}
-	wire.IPv4(room[:wire.IPv4Size]).Encode(&wire.IPv4Fields{
-		TotalLen: min(wire.IPv4Size+p.Len(), wire.IPv4Max), TTL: p.TTL, TOS: p.TOS, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
-	})
-	copy(room[wire.IPv4Size:], b[:quoteLen])
-	return room
+	n := wire.IPv4Size
+	if p.Src.Is4() {
+		wire.IPv4(room[:n]).Encode(&wire.IPv4Fields{
+			TotalLen: min(n+p.Len(), wire.IPv4Max), TTL: p.TTL, TOS: p.TOS, Proto: p.Proto, Src: p.Src, Dst: p.Dst,
+		})
+	} else {
+		n = wire.IPv6Size
+		wire.IPv6(room[:n]).Encode(&wire.IPv6Fields{
+			PayloadLen: min(p.Len(), wire.IPv6MaxPayload), HopLimit: p.TTL, TrafficClass: p.TOS, NextHeader: p.Proto, Src: p.Src, Dst: p.Dst,
+		})
+	}
+	copy(room[n:], b[:quoteLen])
+	return room[:n+quoteLen]
 }
 
 // reset answers a TCP segment of n bytes, header included, with RST (RFC 9293 §3.10.7.1).
-func (s *Stack) reset(from, to netip.Addr, segment []byte, n int) {
+func (s *Stack) reset(from, to netip.Addr, link int, segment []byte, n int) {
 	t, ok := wire.ParseTCP(segment)
 	if !ok || t.Flags()&wire.RST != 0 {
 		return
@@ -88,5 +120,8 @@ func (s *Stack) reset(from, to netip.Addr, segment []byte, n int) {
 	h.Encode(&f)
 	p.SetPartialChecksum(wire.TCPChecksumOffset)
 	p.Src, p.Dst, p.Proto, p.DF = from, to, wire.ProtoTCP, true
-	s.boxes.IP4.Send(p)
+	if to.IsLinkLocalUnicast() && !s.isLocal(to) {
+		p.Link = link
+	}
+	s.send(p)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ukvm.dev/guest/net/arp"
+	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/nic"
@@ -431,6 +432,12 @@ func FuzzFrames(f *testing.F) {
 			t.Fatal(err)
 		}
 		h := &host{Stack: s, addr: netip.MustParseAddr("10.0.0.1"), iface: i}
+		if len(data)%4 == 3 {
+			c := stateful(80)
+			c.Chains[0].Rules = append(c.Chains[0].Rules, filter.Rule{Log: true, Verdict: filter.Reject})
+			c.Chains = append(c.Chains, rules("prerouting", filter.Accept, portRule(wire.ProtoUDP, 7, filter.Reject)).Chains[0])
+			h.filter(t, c)
+		}
 		l, u := h.listen(t, 80), h.socket(t, sockDgram, 0)
 		u.must(u.Bind(ap("0.0.0.0:53")))
 		h.socket(t, sockRaw, 1).Bind(ap("0.0.0.0:0"))

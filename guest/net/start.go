@@ -74,7 +74,9 @@ func (l *lazyStack) start() {
 			}
 			posix.SetResolvers(text, strings.Fields(search))
 		},
+		Log: func(text string) { println("ukvm: filter:", text) },
 	})
+	l.stack.firewall(kernel.Firewall())
 	for i := range int(b.Devices) {
 		d := &b.Device[i]
 		if d.Kind != hypercall.DeviceNet {

@@ -1,8 +1,9 @@
 package net
 
 // Stats calls f with each counter of the stack, by the name IncludeOS's Statman has for it: those of an interface begin
-// with the interface's name, those of the boxes all interfaces share with the box's. f is called with the stack's lock
-// held and must not call the stack.
+// with the interface's name, those of the boxes all interfaces share with the box's, and those without a counterpart there
+// are named alike. Each name occurs once. The packet filter's are there while it has rules; a rule's Count adds
+// filter.NAME.packets and filter.NAME.bytes. f is called with the stack's lock held and must not call the stack.
 func (s *Stack) Stats(f func(name string, value uint64)) {
 	s.enter()
 	defer s.leave()
@@ -27,6 +28,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"ip6.packets_rx", ip6.PacketsRx}, {"ip6.packets_tx", ip6.PacketsTx}, {"ip6.packets_dropped", ip6.PacketsDropped},
 		{"ip6.prerouting_dropped", ip6.PreroutingDropped}, {"ip6.postrouting_dropped", ip6.PostroutingDropped},
 		{"ip6.input_dropped", ip6.InputDropped}, {"ip6.output_dropped", ip6.OutputDropped},
+		{"ip6.forward_dropped", ip6.ForwardDropped},
 		{"ip6.fragments_rx", ip6.FragmentsRx}, {"ip6.fragments_tx", ip6.FragmentsTx},
 		{"ip6.reassembled", ip6.Reassembled}, {"ip6.reassembly_failed", ip6.ReassemblyFailed},
 
@@ -34,7 +36,7 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"icmp6.errors_tx", icmp6.ErrorsTx}, {"icmp6.dropped", icmp6.Dropped}, {"icmp6.throttled", icmp6.Throttled},
 
 		{"udp.packets_rx", udp.PacketsRx}, {"udp.packets_tx", udp.PacketsTx}, {"udp.packets_dropped", udp.PacketsDropped},
-		{"udp.no_port", udp.NoPort},
+		{"udp.no_port", udp.NoPort}, {"udp.endpoints", uint64(s.boxes.UDP.Len())}, {"udp.memory", uint64(s.boxes.UDP.Used())},
 
 		{"tcp.rx", tcp.Rx}, {"tcp.tx", tcp.Tx}, {"tcp.packets_rx", tcp.PacketsRx}, {"tcp.packets_tx", tcp.PacketsTx},
 		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
@@ -51,6 +53,8 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 		{"tcp.keep_alive_probes", tcp.KeepAliveProbes}, {"tcp.memory_pressure", tcp.MemoryPressure},
 		{"tcp.connections", uint64(s.boxes.TCP.Conns())}, {"tcp.time_wait", uint64(s.boxes.TCP.Waiting())},
 		{"tcp.memory", uint64(s.boxes.TCP.Memory())},
+
+		{"timers.active", uint64(s.wheel.Len())}, {"sockets.open", uint64(s.sockets)},
 	} {
 		f(c.name, c.value)
 	}
@@ -64,8 +68,9 @@ type counter struct {
 
 // stats calls f with the counters of the interface's own boxes.
 func (i *Interface) stats(f func(name string, value uint64)) {
-	n, e, a, d := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats
+	n, e, a, d, h := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats, &i.DHCP.Stats
 	for _, c := range [...]counter{
+		{"packets_rx", n.PacketsRx}, {"packets_tx", n.PacketsTx}, // the name until 2017, and since
 		{"stat_rx_total_packets", n.PacketsRx}, {"stat_tx_total_packets", n.PacketsTx},
 		{"stat_rx_total_bytes", n.BytesRx}, {"stat_tx_total_bytes", n.BytesTx},
 		{"sendq_max", n.SendqMax}, {"sendq_now", n.SendqNow}, {"sendq_dropped", n.SendqDropped},
@@ -74,11 +79,14 @@ func (i *Interface) stats(f func(name string, value uint64)) {
 
 		{"arp.requests_rx", a.RequestsRx}, {"arp.requests_tx", a.RequestsTx}, {"arp.replies_rx", a.RepliesRx},
 		{"arp.replies_tx", a.RepliesTx}, {"arp.dropped", a.Dropped}, {"arp.conflicts", a.Conflicts},
-		{"arp.unreachable", a.Unreachable},
+		{"arp.unreachable", a.Unreachable}, {"arp.entries", uint64(i.ARP.Len())},
 
 		{"ndp.solicits_rx", d.SolicitsRx}, {"ndp.solicits_tx", d.SolicitsTx}, {"ndp.adverts_rx", d.AdvertsRx},
 		{"ndp.adverts_tx", d.AdvertsTx}, {"ndp.dropped", d.Dropped}, {"ndp.conflicts", d.Conflicts},
-		{"ndp.unreachable", d.Unreachable},
+		{"ndp.unreachable", d.Unreachable}, {"ndp.entries", uint64(i.NDP.Len())},
+
+		{"dhcp.packets_rx", h.PacketsRx}, {"dhcp.packets_tx", h.PacketsTx}, {"dhcp.packets_dropped", h.Dropped},
+		{"dhcp.bound", h.Bound}, {"dhcp.lost", h.Lost},
 	} {
 		f(c.name, c.value)
 	}

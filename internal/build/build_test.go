@@ -249,7 +249,7 @@ func TestCancel(t *testing.T) {
 	dir := tree(t, map[string]string{"go.mod": module("example.org/x"), "main.go": says("x")})
 	mark := filepath.Join(t.TempDir(), "pid")
 	tool := filepath.Join(t.TempDir(), "tool")
-	if err := os.WriteFile(tool, []byte("#!/bin/sh\necho $$ > "+mark+"\nexec sleep 60\n"), 0o777); err != nil {
+	if err := os.WriteFile(tool, []byte("#!/bin/sh\necho $$ > "+mark+".new\nmv "+mark+".new "+mark+"\nexec sleep 60\n"), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	cfg := testConfig(t, dir)

@@ -49,6 +49,15 @@ type Lease struct {
 	Seconds uint32 // 0xffffffff: for ever
 }
 
+// Stats counts messages, and leases.
+type Stats struct {
+	PacketsRx uint64 // dhcp.packets_rx: answers to this client
+	PacketsTx uint64 // dhcp.packets_tx
+	Dropped   uint64 // dhcp.packets_dropped: malformed, or of no interest
+	Bound     uint64 // dhcp.bound: leases obtained or renewed
+	Lost      uint64 // dhcp.lost: addresses given up
+}
+
 // Client is the client. The function values are set by the stack's wiring.
 type Client struct {
 	// Send broadcasts a message from 0.0.0.0, or sends it to dst from src, from port 68 to port 67.
@@ -62,6 +71,7 @@ type Client struct {
 	Wheel    *timer.Wheel
 	MAC      wire.MAC
 	Hostname string // sent to the server if not empty
+	Stats    Stats
 
 	state   state
 	xid     uint32
@@ -192,6 +202,7 @@ func (c *Client) transmit() {
 	}
 	o = o.End()
 	wire.DHCP(b[:wire.DHCPSize]).Encode(&f)
+	c.Stats.PacketsTx++
 	c.Send(b[:wire.DHCPSize+len(o)], f.ClientIP, dst)
 }
 
@@ -205,8 +216,10 @@ func half(now, deadline int64) int64 {
 func (c *Client) Receive(message []byte) {
 	h, o, ok := wire.ParseDHCP(message)
 	if !ok || h.Op() != wire.DHCPBootReply || h.XID() != c.xid || h.ClientMAC() != c.MAC {
+		c.Stats.Dropped++
 		return
 	}
+	c.Stats.PacketsRx++
 	switch o.Type() {
 	case wire.DHCPOffer:
 		server := o.Addr(wire.OptServerID)
@@ -274,11 +287,13 @@ func (c *Client) bind(h wire.DHCP, o wire.DHCPOptions) {
 	if seconds != 0xffffffff {
 		c.timer.Set(c.t1)
 	}
+	c.Stats.Bound++
 	c.Bound(l)
 }
 
 // lose gives the address up and starts again.
 func (c *Client) lose() {
+	c.Stats.Lost++
 	c.Lost()
 	c.lease = Lease{}
 	c.discover()

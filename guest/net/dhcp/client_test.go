@@ -154,6 +154,9 @@ func TestRenewal(t *testing.T) {
 	l.want("renewal at T1, to the server", len(l.seen) == 3 && l.dst[2] == serverIP && len(l.bound) == 2)
 	l.pass(1800)
 	l.want("and again", len(l.seen) == 4 && len(l.bound) == 3)
+	if n := l.client.Stats; n.PacketsTx != uint64(len(l.seen)) || n.Bound != uint64(len(l.bound)) || n.Lost != uint64(l.lost) || n.PacketsRx == 0 || n.Dropped != 0 {
+		t.Errorf("%+v, %d messages, %d leases, lost %d times", n, len(l.seen), len(l.bound), l.lost)
+	}
 }
 
 func TestRebinding(t *testing.T) {

@@ -265,8 +265,8 @@ func TestNotFiltered(t *testing.T) {
 	b := newBench(t, all)
 	offer, request := sample{proto: udp, srcPort: 67, dstPort: 68}, sample{proto: udp, srcPort: 68, dstPort: 67}
 	advert := sample{proto: protoICMPv6, src: "fe80::1", dst: "fe80::2", typ: 136, ttl: 255}
-	far, other := advert, advert
-	far.ttl, other.typ = 254, 128
+	far, other, report, reported := advert, advert, advert, advert
+	far.ttl, other.typ, report.typ, report.ttl, reported.typ, reported.ttl = 254, 128, 143, 1, 143, 2
 	for h := range Hooks {
 		dhcp := offer
 		wrong := request
@@ -276,8 +276,8 @@ func TestNotFiltered(t *testing.T) {
 		if b.pass(h, sample{proto: tcp}) || b.pass(h, far) || b.pass(h, other) || b.pass(h, dhcp) {
 			t.Errorf("%v: something passes", h)
 		}
-		if !b.pass(h, advert) {
-			t.Errorf("%v: no neighbour discovery", h)
+		if !b.pass(h, advert) || !b.pass(h, report) || b.pass(h, reported) {
+			t.Errorf("%v: no neighbour discovery, or no groups", h)
 		}
 		if !b.pass(h, sample{proto: tcp, link: lo}) {
 			t.Errorf("%v: no loopback", h)

@@ -302,18 +302,18 @@ const tooManyElements = "the sets of addresses and ports have too many elements"
 
 func (c *compiler) addrSet(list []netip.Prefix) (s addrSet, wrong string) {
 	if len(list) == 0 {
-		return nil, "a set of addresses is empty"
+		return s, "a set of addresses is empty"
 	}
 	key := slice[netip.Prefix]{&list[0], len(list)}
 	if s, ok := c.addrs[key]; ok {
 		return s, ""
 	}
 	if c.elements += len(list); c.elements > MaxElements {
-		return nil, tooManyElements
+		return s, tooManyElements
 	}
 	for _, p := range list {
 		if !p.IsValid() || p.Addr().Is4In6() || p.Addr().Zone() != "" {
-			return nil, "there is an invalid address"
+			return s, "there is an invalid address"
 		}
 	}
 	s = makeAddrSet(list)
@@ -323,18 +323,18 @@ func (c *compiler) addrSet(list []netip.Prefix) (s addrSet, wrong string) {
 
 func (c *compiler) portSet(list []PortRange) (s portSet, wrong string) {
 	if len(list) == 0 {
-		return nil, "a set of ports is empty"
+		return s, "a set of ports is empty"
 	}
 	key := slice[PortRange]{&list[0], len(list)}
 	if s, ok := c.ports[key]; ok {
 		return s, ""
 	}
 	if c.elements += len(list); c.elements > MaxElements {
-		return nil, tooManyElements
+		return s, tooManyElements
 	}
 	for _, r := range list {
 		if r.First > r.Last {
-			return nil, "a range of ports ends before it begins"
+			return s, "a range of ports ends before it begins"
 		}
 	}
 	s = makePortSet(list)

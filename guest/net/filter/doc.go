@@ -26,8 +26,9 @@
 // # What is not filtered
 //
 // Loopback: that is the program talking to itself. What the stack needs before there is anything to filter, as on Linux:
-// ARP, IPv6 neighbour discovery (types 133 to 137 with a hop limit of 255, RFC 4861 §7.1), and DHCP of an interface
-// whose client is running. And what Reject itself sends.
+// ARP, IPv6 neighbour discovery (types 133 to 137 with a hop limit of 255, RFC 4861 §7.1) and the multicast listener
+// discovery that it needs (RFC 2710, RFC 3810: with a hop limit of 1), and DHCP of an interface whose client is running.
+// And what Reject itself sends.
 //
 // # Limits
 //

@@ -11,6 +11,9 @@ const (
 
 	routerSolicitation = 133 // the first type of neighbour discovery (RFC 4861 §4)
 	redirect           = 137 // the last
+	listenerQuery      = 130 // the first of multicast listener discovery (RFC 2710 §3)
+	listenerDone       = 132 // the last
+	listenerReport2    = 143 // RFC 3810 §5.2
 )
 
 // header is what rules look at of a packet.
@@ -124,7 +127,11 @@ func (f *header) essential(configuring func(link int) bool, link int) bool {
 	const client4, server4, client6, server6 = wire.DHCPClientPort, wire.DHCPServerPort, 546, 547
 	switch f.proto {
 	case protoICMPv6:
-		return f.ttl == 255 && f.has&onType != 0 && routerSolicitation <= f.typ && f.typ <= redirect
+		if f.has&onType == 0 {
+			return false
+		}
+		return f.ttl == 255 && routerSolicitation <= f.typ && f.typ <= redirect ||
+			f.ttl == 1 && (listenerQuery <= f.typ && f.typ <= listenerDone || f.typ == listenerReport2)
 	case wire.ProtoUDP:
 		from, to := f.srcPort, f.dstPort
 		if f.out != 0 {

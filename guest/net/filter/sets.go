@@ -27,11 +27,15 @@ type addrRange struct{ first, last addr }
 // mapped is where IPv4 lies. No IPv6 packet has such an address.
 var mapped = addrRange{addr{0, 0xffff << 32}, addr{0, 0xffff<<32 | 0xffffffff}}
 
-// addrSet is a set of addresses: ranges in ascending order that neither overlap nor touch.
-type addrSet []addrRange
+// addrSet is a set of addresses: ranges in ascending order that neither overlap nor touch. Most sets are one range, and
+// most addresses lie outside of all: that is decided before the ranges, in memory of their own, are looked at.
+type addrSet struct {
+	addrRange // from the first to the last
+	ranges    []addrRange
+}
 
 func makeAddrSet(prefixes []netip.Prefix) addrSet {
-	var s addrSet
+	var s []addrRange
 	for _, p := range prefixes {
 		first := toAddr(p.Masked().Addr())
 		ones := p.Bits()
@@ -71,7 +75,7 @@ func makeAddrSet(prefixes []netip.Prefix) addrSet {
 		}
 		merged = append(merged, r)
 	}
-	return merged
+	return addrSet{addrRange{merged[0].first, merged[len(merged)-1].last}, merged}
 }
 
 // before reports whether at least one address lies between a and b > a.
@@ -84,11 +88,17 @@ func (a addr) before(b addr) bool {
 	return a.less(b)
 }
 
-func (s addrSet) contains(a addr) bool {
-	low, high := 0, len(s)
+func (s *addrSet) contains(a addr) bool {
+	if a.less(s.first) || s.last.less(a) {
+		return false
+	}
+	low, high := 0, len(s.ranges)
+	if high == 1 {
+		return true
+	}
 	for low < high {
 		m := int(uint(low+high) >> 1)
-		switch r := &s[m]; {
+		switch r := &s.ranges[m]; {
 		case a.less(r.first):
 			high = m
 		case r.last.less(a):
@@ -100,11 +110,14 @@ func (s addrSet) contains(a addr) bool {
 	return false
 }
 
-// portSet is a set of ports: ranges in ascending order that neither overlap nor touch.
-type portSet []PortRange
+// portSet is a set of ports, made like an addrSet.
+type portSet struct {
+	PortRange
+	ranges []PortRange
+}
 
-func makePortSet(ranges []PortRange) portSet {
-	s := portSet(slices.Clone(ranges))
+func makePortSet(list []PortRange) portSet {
+	s := slices.Clone(list)
 	slices.SortFunc(s, func(a, b PortRange) int { return int(a.First) - int(b.First) })
 	merged := s[:0]
 	for _, r := range s {
@@ -114,14 +127,20 @@ func makePortSet(ranges []PortRange) portSet {
 		}
 		merged = append(merged, r)
 	}
-	return merged
+	return portSet{PortRange{merged[0].First, merged[len(merged)-1].Last}, merged}
 }
 
-func (s portSet) contains(p uint16) bool {
-	low, high := 0, len(s)
+func (s *portSet) contains(p uint16) bool {
+	if p < s.First || p > s.Last {
+		return false
+	}
+	low, high := 0, len(s.ranges)
+	if high == 1 {
+		return true
+	}
 	for low < high {
 		m := int(uint(low+high) >> 1)
-		switch r := &s[m]; {
+		switch r := &s.ranges[m]; {
 		case p < r.First:
 			high = m
 		case r.Last < p:

@@ -34,10 +34,10 @@ type rule struct {
 	log     bool
 	chain   uint16 // Jump: where to
 	counter uint16 // number of its counter and one; 0: none
-	in, out uint64 // interfaces, a bit each by Box.bit
+	in, out uint64 // interfaces, a bit each by number of the Table's name
 
+	dstPort, srcPort portSet
 	src, dst         addrSet
-	srcPort, dstPort portSet
 	types            *[4]uint64
 	limit            *bucket
 

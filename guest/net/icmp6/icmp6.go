@@ -220,12 +220,27 @@ func (b *Box) TimeExceeded(p *packet.Packet) {
 
 func (b *Box) emitError(p *packet.Packet, typ, code uint8, rest uint32) {
 	defer p.Release()
-	quote := p.Network()
-	if quote == nil || p.Src.IsUnspecified() || p.Src.IsMulticast() {
-		return
-	}
 	// Only about an unknown option may an error go to who sent to a group.
 	if (p.Broadcast || p.Dst.IsMulticast()) && !(typ == wire.ICMP6Parameter && code == wire.Param6Option) {
+		return
+	}
+	src := p.Dst
+	if src.IsMulticast() {
+		src = netip.Addr{}
+	}
+	b.send(src, p, p.Network(), typ, code, rest)
+}
+
+// Error sends an error from src, or from any address if that is the zero Addr, to the sender of a packet, which stays
+// the caller's, unless it may not (RFC 4443 §2.4 (e)). quote is the packet, IP header first.
+func (b *Box) Error(src netip.Addr, p *packet.Packet, quote []byte, typ, code uint8) {
+	if !p.Broadcast && !p.Dst.IsMulticast() {
+		b.send(src, p, quote, typ, code, 0)
+	}
+}
+
+func (b *Box) send(src netip.Addr, p *packet.Packet, quote []byte, typ, code uint8, rest uint32) {
+	if quote == nil || p.Src.IsUnspecified() || p.Src.IsMulticast() {
 		return
 	}
 	// No errors about errors, nor about what may be one.
@@ -242,10 +257,7 @@ func (b *Box) emitError(p *packet.Packet, typ, code uint8, rest uint32) {
 	q := b.Pool.Linear(wire.ICMPSize + len(quote))
 	wire.ICMP(q.Bytes()).Encode(typ, code, rest)
 	copy(q.Bytes()[wire.ICMPSize:], quote)
-	q.Src, q.Dst, q.Proto = p.Dst, p.Src, wire.ProtoICMPv6
-	if p.Dst.IsMulticast() {
-		q.Src = netip.Addr{}
-	}
+	q.Src, q.Dst, q.Proto = src, p.Src, wire.ProtoICMPv6
 	b.Stats.ErrorsTx++
 	b.emit(q, p)
 }

@@ -1,7 +1,7 @@
 // Package ip6 is the IPv6 box (RFC 8200, RFC 4291): it checks what arrives, reads extension headers, puts fragments
 // together, hands payloads to the transports, and sends, cutting into fragments what is too long for the path. It knows
 // the interfaces' addresses, the routes and which address to send from (RFC 6724). It does not forward: what is not for
-// this host goes to Forward, which nobody has wired yet.
+// this host goes to Forward, behind the Forwarding filter, which nobody has wired yet.
 //
 //	 ToICMP ▲  ToTCP ▲  ToUDP ▲                │ Send
 //	┌───────┴────────┴────────┴─┐       ┌──────▼──────────┐
@@ -40,6 +40,7 @@ type Stats struct {
 	PreroutingDropped  uint64 // ip6.prerouting_dropped
 	PostroutingDropped uint64 // ip6.postrouting_dropped
 	InputDropped       uint64 // ip6.input_dropped
+	ForwardDropped     uint64 // ip6.forward_dropped
 	OutputDropped      uint64 // ip6.output_dropped
 	FragmentsRx        uint64
 	FragmentsTx        uint64
@@ -64,7 +65,9 @@ type Box struct {
 
 	Failed packet.FailureHandler // what became of packets of ours, see Unreachable
 
-	Prerouting, Input, Output, Postrouting Filter
+	// Each sees a packet at one place: Prerouting, Forwarding and Postrouting with the IP header at the front, Input and
+	// Output with what follows it and its extensions. Package filter has what decides by rules.
+	Prerouting, Input, Forwarding, Output, Postrouting Filter
 
 	Now    func() int64
 	Random func() uint64
@@ -108,7 +111,7 @@ func (b *Box) Receive(p *packet.Packet) {
 		p.Broadcast = true
 	} else if !b.accepts(link, p.Dst) {
 		if b.Forward != nil {
-			b.Forward(p)
+			b.forward(p)
 			return
 		}
 		b.drop(p)
@@ -141,6 +144,16 @@ func (b *Box) Receive(p *packet.Packet) {
 		return
 	}
 	next(p)
+}
+
+// forward hands on what is for others.
+func (b *Box) forward(p *packet.Packet) {
+	if b.Forwarding != nil && !b.Forwarding(p) {
+		b.Stats.ForwardDropped++
+		p.Release()
+		return
+	}
+	b.Forward(p)
 }
 
 // martian reports addresses that no packet from a wire may have (RFC 4291 §2.5.2, §2.5.3, §2.7; RFC 6890).

@@ -51,6 +51,12 @@ type Box struct {
 	blocked   []*Endpoint // that wait for Resume
 }
 
+// Len is the number of end points with a port.
+func (b *Box) Len() int { return b.endpoints }
+
+// Used is the memory of all queues, in bytes.
+func (b *Box) Used() int { return b.used }
+
 // Receive takes a datagram.
 func (b *Box) Receive(p *packet.Packet) {
 	b.Stats.PacketsRx++

@@ -85,7 +85,7 @@ func TestHelp(t *testing.T) {
 	readme := readFile(t, ukvmtest.Root()+"/README.md")
 	help := ukvmtest.Ukvm(t, "run", "--help").Stdout + ukvmtest.Ukvm(t, "test", "--help").Stdout
 	for _, flag := range []string{"-p", "-m", "-e", "--env-file", "--copy", "--net", "--dns", "--host-loopback", "--dir", "--hostname", "--name",
-		"--policy", "--pcap", "--pcap-snaplen", "--pcap-limit", "-i", "--stop-timeout", "--trace", "--stats", "--json", "-C", "-q"} {
+		"--policy", "--firewall", "--pcap", "--pcap-snaplen", "--pcap-limit", "-i", "--stop-timeout", "--trace", "--stats", "--json", "-C", "-q"} {
 		if !strings.Contains(readme, "`"+flag) || !strings.Contains(help, flag) {
 			t.Errorf("%s is not in both the README and the help", flag)
 		}
