@@ -278,6 +278,7 @@ func TestHalfClose(t *testing.T) {
 // TestDeadlines has read deadlines that pass in the guest, again and again, on a connection that stays of use.
 func TestDeadlines(t *testing.T) {
 	in(t, all, options{}, func(t *testing.T, w *world) {
+		begin := time.Now() // before the guest's first deadline begins
 		c := w.connect(t, contract.PortDeadline)
 		lines := bufio.NewReader(c)
 		expect := func(want string) {
@@ -295,7 +296,6 @@ func TestDeadlines(t *testing.T) {
 				}
 			}
 		}
-		begin := time.Now()
 		for n := range 5 {
 			expect("late\n")
 			message := fmt.Sprintf("message %d\n", n)
