@@ -21,5 +21,6 @@
 // can be used side by side: they share the stack and its ports.
 //
 // Natively the loop is served by package net (native.go): the same calls with the same meaning, made for development and
-// tests rather than for speed, with two goroutines for each connection.
+// tests rather than for speed, with two goroutines for each connection. Two things differ: OnWrite tells of what the
+// kernel has taken, not the peer, and errors that have no name here are the system's.
 package guest

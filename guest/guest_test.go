@@ -125,7 +125,7 @@ func TestNativeReasons(t *testing.T) {
 		errs, errc     error
 	}{
 		{"close", (*Conn).Close, func(*Conn) {}, nil, nil},
-		{"abort", func(c *Conn) { c.OnRead(0, func([]byte) { c.Abort() }) }, func(c *Conn) { c.Write([]byte("x")) }, ErrAborted, syscall.ECONNRESET},
+		{"abort", func(c *Conn) { c.OnRead(0, func([]byte) { c.Abort() }) }, func(c *Conn) { c.Write([]byte("x")) }, ErrAborted, ErrReset},
 		{"half-close", func(c *Conn) { c.CloseWrite() }, func(c *Conn) {
 			sent := 0
 			c.OnWrite(func(n int) {
@@ -165,13 +165,18 @@ func TestNativeReasons(t *testing.T) {
 		if _, err := TCP().Connect(l.Addr(), func(k *Conn, err error) { errc <- err }); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-errc; err != syscall.ECONNREFUSED {
+		if err := <-errc; err != ErrRefused {
 			t.Errorf("connect to nobody: %v", err)
 		}
 	}
 	if _, err := TCP().ListenAt(netip.MustParseAddrPort("192.0.2.1:1")); err != syscall.EADDRNOTAVAIL {
 		t.Errorf("listen at another's address: %v", err)
 	}
+	l := listen(t, func(*Conn) {})
+	if _, err := TCP().ListenAt(l.Addr()); err != ErrInUse {
+		t.Errorf("listen where another does: %v", err)
+	}
+	l.Close()
 	finished(t, before)
 }
 

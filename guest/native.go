@@ -81,16 +81,28 @@ func (n *native) alarm() {
 	n.turn()
 }
 
-// plain is the system's error that a call of package net failed with: the text is the same as in a guest.
+// plain is the error of the event loop that corresponds to one of package net, or the system's that it has come from.
 func plain(err error) error {
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &errno):
+		switch errno {
+		case syscall.ECONNRESET, syscall.EPIPE:
+			return ErrReset
+		case syscall.ETIMEDOUT:
+			return ErrTimeout
+		case syscall.ECONNREFUSED:
+			return ErrRefused
+		case syscall.EHOSTUNREACH:
+			return ErrUnreachable
+		case syscall.EADDRINUSE:
+			return ErrInUse
+		}
 		return errno
 	case errors.Is(err, net.ErrClosed):
 		return ErrClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return syscall.ETIMEDOUT
+		return ErrTimeout
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"ukvm/kernel"
 	"ukvm/net"
 	"ukvm/net/event"
+	"ukvm/net/packet"
+	"ukvm/net/tcp"
 )
 
 // The types of the event loop, see package ukvm.dev/guest/net/event.
@@ -24,6 +26,12 @@ var (
 	ErrAborted = event.ErrAborted
 	ErrFull    = event.ErrFull
 	ErrLimit   = event.ErrLimit
+
+	ErrReset       = tcp.ErrReset      // the peer has aborted the connection
+	ErrTimeout     = tcp.ErrTimeout    // the peer does not answer
+	ErrRefused     = packet.ErrRefused // nobody listens
+	ErrUnreachable = packet.ErrHostUnreachable
+	ErrInUse       = tcp.ErrInUse // the port has another owner
 )
 
 // InGuest reports whether the program runs in a guest, rather than as a Linux program.

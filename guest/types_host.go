@@ -2,7 +2,11 @@
 
 package guest
 
-import "ukvm.dev/guest/net/event"
+import (
+	"ukvm.dev/guest/net/event"
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/tcp"
+)
 
 // The types of the event loop, see package ukvm.dev/guest/net/event.
 type (
@@ -20,6 +24,12 @@ var (
 	ErrAborted = event.ErrAborted
 	ErrFull    = event.ErrFull
 	ErrLimit   = event.ErrLimit
+
+	ErrReset       = tcp.ErrReset      // the peer has aborted the connection
+	ErrTimeout     = tcp.ErrTimeout    // the peer does not answer
+	ErrRefused     = packet.ErrRefused // nobody listens
+	ErrUnreachable = packet.ErrHostUnreachable
+	ErrInUse       = tcp.ErrInUse // the port has another owner
 )
 
 // InGuest reports whether the program runs in a guest, rather than as a Linux program.

@@ -12,7 +12,7 @@ import (
 // structures are all that cross the boundary.
 var structures = []any{
 	Frame{}, Control{}, Log{}, Clock{}, Boot{}, Device{}, NetConfig{}, NetConfig6{}, Regions{}, Region{}, MemoryOp{},
-	Queue{}, Desc{}, Avail{}, Used{}, UsedElem{}, NetHeader{},
+	Counter{}, Queue{}, Desc{}, Avail{}, Used{}, UsedElem{}, NetHeader{},
 	HaltArgs{}, AbortArgs{}, StartArgs{}, PollArgs{}, ConsoleWriteArgs{}, ConsoleReadArgs{}, MemoryArgs{}, EntropyArgs{},
 }
 

@@ -53,7 +53,19 @@ type Log struct {
 	Upcalls  uint64              // IN: upcalls taken
 	Gates    uint64              // IN: system calls through the gate
 	Unserved [UnservedMax]uint32 // IN: system calls answered with ENOSYS, by number
+
+	Counters     GVA    // IN: array of Counter, for --stats; 0 if there is none
+	CounterCount uint64 // IN: its length, CountersMax at most
 }
+
+// Counter is a counter that the monitor may read when the guest has ended, and what it is called.
+type Counter struct {
+	Name  [48]byte // IN: NUL-terminated, printable
+	Value GVA      // IN: a 64-bit number, little-endian
+}
+
+// CountersMax bounds the counters a guest can name.
+const CountersMax = 1024
 
 // UnservedMax bounds the system call numbers counted one by one.
 const UnservedMax = 512

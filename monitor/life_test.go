@@ -17,17 +17,19 @@ import (
 	"ukvm.dev/internal/kvmtest"
 )
 
-// sleeper is a guest that waits for signals, and ends with the first one's bit as its status.
+// sleeper is a guest that waits for signals, and ends with the first one's bit as its status. One that comes before it
+// sleeps comes as an upcall.
 func sleeper() *kvmtest.Code {
-	return new(kvmtest.Code).Start("upcall").Call(hypercall.CallPoll, 0).
-		Copy(kvmtest.Arg(0), kvmtest.Signals).Store(kvmtest.Arg(1), 0).Out(hypercall.PortCall + uint16(hypercall.CallHalt)).
-		Label("upcall").Halt(99)
+	return endWithSignal(new(kvmtest.Code).Start("upcall").Call(hypercall.CallPoll, 0).Label("upcall"))
 }
 
 // spinner is a guest that computes, and ends with the first signal's bit as its status.
 func spinner() *kvmtest.Code {
-	return new(kvmtest.Code).Start("upcall").Spin().
-		Label("upcall").Copy(kvmtest.Arg(0), kvmtest.Signals).Store(kvmtest.Arg(1), 0).Out(hypercall.PortCall + uint16(hypercall.CallHalt))
+	return endWithSignal(new(kvmtest.Code).Start("upcall").Spin().Label("upcall"))
+}
+
+func endWithSignal(c *kvmtest.Code) *kvmtest.Code {
+	return c.Copy(kvmtest.Arg(0), kvmtest.Signals).Store(kvmtest.Arg(1), 0).Out(hypercall.PortCall + uint16(hypercall.CallHalt))
 }
 
 // started runs a guest on another goroutine until it has made its first calls.

@@ -60,7 +60,7 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 		}
 	}
 	if g.flags.stats {
-		s := newStats(vm.Stats(), links, c.Memory)
+		s := newStats(vm.Stats(), vm.GuestCounters(), links, c.Memory)
 		s.Setup, s.Run = seconds(ready.Sub(begin)), seconds(time.Since(ready))
 		s.write(a.stderr, g.flags.raw)
 	}

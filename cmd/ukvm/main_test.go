@@ -203,7 +203,7 @@ func TestWords(t *testing.T) {
 	var g, again guestFlags
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	g.register(fs, testMemory, testNet)
-	if err := fs.Parse(strings.Fields("-m 2G -e A=1 -e B --env-file e --copy x/:/y/ --copy /a:/b --net user --dns 9.9.9.9 --host-loopback --stats -q")); err != nil {
+	if err := fs.Parse(strings.Fields("-m 2G -e A=1 -e B --env-file e --copy x/:/y/ --copy /a:/b --net user --dns 9.9.9.9 --firewall f.fw --host-loopback --stats -q")); err != nil {
 		t.Fatal(err)
 	}
 	words, err := g.words()
@@ -215,7 +215,7 @@ func TestWords(t *testing.T) {
 	if err := fs.Parse(words); err != nil {
 		t.Fatal(err)
 	}
-	g.envFiles, g.copies = []string{dir + "/e"}, []string{dir + "/x:/y/", "/a:/b"}
+	g.envFiles, g.copies, g.firewall = []string{dir + "/e"}, []string{dir + "/x:/y/", "/a:/b"}, dir+"/f.fw"
 	if a, b := dump(t, &g), dump(t, &again); a != b {
 		t.Errorf("%s became %s", a, b)
 	}
@@ -223,7 +223,7 @@ func TestWords(t *testing.T) {
 
 func dump(t *testing.T, g *guestFlags) string {
 	t.Helper()
-	return strings.Join(slices.Concat([]string{g.memory}, g.env, g.envFiles, g.copies, g.nets, g.dns), " ") +
+	return strings.Join(slices.Concat([]string{g.memory, g.firewall}, g.env, g.envFiles, g.copies, g.nets, g.dns), " ") +
 		strings.Repeat("!", map[bool]int{true: 1}[g.hostLoopback]+map[bool]int{true: 1}[g.stats]+map[bool]int{true: 1}[g.quiet])
 }
 

@@ -27,6 +27,9 @@ type stats struct {
 	Upcalls  uint64  `json:"upcalls"`
 	Networks []card  `json:"networks"`
 	Policies []check `json:"policies,omitempty"`
+
+	Guest map[string]uint64 `json:"guest"` // the guest's own counters, all of them
+	guest []monitor.Counter // in order
 }
 
 // check is what a policy has counted on a card. Drops are by reason, both ways together.
@@ -48,10 +51,13 @@ type card struct {
 	ReceiveDropped  uint64 `json:"receive_dropped"`
 }
 
-func newStats(v monitor.Stats, links *cli.Links, memory uint64) *stats {
+func newStats(v monitor.Stats, guest []monitor.Counter, links *cli.Links, memory uint64) *stats {
 	s := &stats{
 		Memory: memory, Resident: v.Resident, Exits: v.Exits, Calls: v.Calls, Faults: v.Faults, Polls: v.Polls, Upcalls: v.Upcalls,
-		Networks: []card{},
+		Networks: []card{}, Guest: map[string]uint64{}, guest: guest,
+	}
+	for _, c := range guest {
+		s.Guest[c.Name] = c.Value
 	}
 	for _, n := range links.NICs {
 		counter, ok := n.Link.(netif.Counter)
@@ -103,6 +109,30 @@ func (s *stats) write(w io.Writer, raw bool) {
 		for _, why := range slices.Sorted(maps.Keys(p.Drops)) {
 			line(p.Name, "the policy has dropped %d: %s", p.Drops[why], why)
 		}
+	}
+	s.writeGuest(line)
+}
+
+// writeGuest writes the counters of the guest that are not 0, a few to a line.
+func (s *stats) writeGuest(line func(name, format string, args ...any)) {
+	const width = 100
+	text := ""
+	for _, c := range s.guest {
+		if c.Value == 0 {
+			continue
+		}
+		word := fmt.Sprintf("%s %d", c.Name, c.Value)
+		if text != "" && len(text)+2+len(word) > width {
+			line("guest", "%s", text)
+			text = ""
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += word
+	}
+	if text != "" {
+		line("guest", "%s", text)
 	}
 }
 

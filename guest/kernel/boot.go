@@ -87,6 +87,15 @@ func Firewall() []byte {
 	return unsafe.Slice(*(**byte)(unsafe.Pointer(&addr)), n)
 }
 
+// PublishCounters tells the monitor of an array of n hypercall.Counter at an address, and of none if n is 0. The array and
+// the counters stay where they are as long as they are published.
+func PublishCounters(array uint64, n int) {
+	l := &control().Log
+	l.CounterCount = 0
+	l.Counters = hypercall.GVA(array)
+	l.CounterCount = uint64(min(n, hypercall.CountersMax))
+}
+
 // Queue returns the memory of queue n, 0 or 1, of a device.
 func Queue(device, n int) *hypercall.Queue { return queueOf(device, n) }
 

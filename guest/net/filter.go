@@ -27,6 +27,7 @@ func (s *Stack) SetFilter(c *filter.Config) error {
 		k.PickUp = s.now + pickUpTime
 	}
 	s.wireFilter()
+	s.publish()
 	return nil
 }
 
@@ -90,31 +91,38 @@ func (s *Stack) logFiltered(text string) {
 	}
 }
 
-// filterStats calls f with the counters of the filter: of each place, of connections, and those that rules name.
-func (s *Stack) filterStats(f func(name string, value uint64)) {
-	b, k := &s.boxes.Filter, &s.boxes.Conntrack
+// filterCounters calls f with where the counters of the filter are: of each place, of connections, and those that rules
+// name.
+func (s *Stack) filterCounters(f func(name string, at *uint64)) {
+	b, k := &s.boxes.Filter, &s.boxes.Conntrack.Stats
 	t := b.Table()
 	if t == nil {
 		return
 	}
 	for h := range filter.Hooks {
 		if n := &b.Stats[h]; *n != (filter.Stats{}) || b.Hook(h) != nil {
-			f("filter."+h.String()+"_accepted", n.Accepted)
-			f("filter."+h.String()+"_dropped", n.Dropped)
-			f("filter."+h.String()+"_rejected", n.Rejected)
+			f("filter."+h.String()+"_accepted", &n.Accepted)
+			f("filter."+h.String()+"_dropped", &n.Dropped)
+			f("filter."+h.String()+"_rejected", &n.Rejected)
 		}
 	}
-	t.Counters(func(name string, packets, bytes uint64) {
+	t.Counters(func(name string, packets, bytes *uint64) {
 		f("filter."+name+".packets", packets)
 		f("filter."+name+".bytes", bytes)
 	})
 	if t.Tracking() {
-		f("conntrack.entries", uint64(k.Len()))
-		f("conntrack.new", k.Stats.New)
-		f("conntrack.expired", k.Stats.Expired)
-		f("conntrack.evicted", k.Stats.Evicted)
-		f("conntrack.full", k.Stats.Full)
-		f("conntrack.invalid", k.Stats.Invalid)
-		f("conntrack.related", k.Stats.Related)
+		for _, c := range [...]counter{
+			{"conntrack.new", &k.New}, {"conntrack.expired", &k.Expired}, {"conntrack.evicted", &k.Evicted},
+			{"conntrack.full", &k.Full}, {"conntrack.invalid", &k.Invalid}, {"conntrack.related", &k.Related},
+		} {
+			f(c.name, c.at)
+		}
+	}
+}
+
+// filterGauges calls f with how many connections are known.
+func (s *Stack) filterGauges(f func(name string, value uint64)) {
+	if t := s.boxes.Filter.Table(); t != nil && t.Tracking() {
+		f("conntrack.entries", uint64(s.boxes.Conntrack.Len()))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/udp"
+	"ukvm.dev/hypercall"
 )
 
 // Config is what a Stack is made from. The zero value is a stack for 64 MiB that uses package time's clock.
@@ -66,6 +67,9 @@ type Stack struct {
 	events     *event.Loop
 	sockets    int
 	after      []func() // to be called when mu has been given back
+
+	public    bool                // the monitor is to know the counters
+	published []hypercall.Counter // what it knows
 }
 
 // New returns a Stack with a loopback interface. It starts nothing.

@@ -86,6 +86,10 @@ func (l *lazyStack) start() {
 			println("ukvm: network card", cString(d.Name[:])+":", err.Error())
 		}
 	}
+	l.stack.enter()
+	l.stack.public = true
+	l.stack.publish()
+	l.stack.leave()
 	for _, name := range l.stack.awaitAddresses(patience) {
 		println("ukvm: network card", name+": no DHCP server answers; the program goes on without an address for now")
 	}

@@ -7,88 +7,106 @@ package net
 func (s *Stack) Stats(f func(name string, value uint64)) {
 	s.enter()
 	defer s.leave()
+	s.counters(func(name string, at *uint64) { f(name, *at) })
+	s.gauges(f)
+	s.filterGauges(f)
+}
+
+// gauges calls f with what is not counted but there.
+func (s *Stack) gauges(f func(name string, value uint64)) {
 	for _, i := range s.interfaces {
-		i.stats(func(name string, v uint64) { f(i.Name+"."+name, v) })
+		f(i.Name+".arp.entries", uint64(i.ARP.Len()))
+		f(i.Name+".ndp.entries", uint64(i.NDP.Len()))
+	}
+	f("udp.endpoints", uint64(s.boxes.UDP.Len()))
+	f("udp.memory", uint64(s.boxes.UDP.Used()))
+	f("tcp.connections", uint64(s.boxes.TCP.Conns()))
+	f("tcp.time_wait", uint64(s.boxes.TCP.Waiting()))
+	f("tcp.memory", uint64(s.boxes.TCP.Memory()))
+	f("timers.active", uint64(s.wheel.Len()))
+	f("sockets.open", uint64(s.sockets))
+}
+
+// counters calls f with where each counter is. Counters of rules stay there as long as the rules.
+func (s *Stack) counters(f func(name string, at *uint64)) {
+	for _, i := range s.interfaces {
+		i.counters(func(name string, at *uint64) { f(i.Name+"."+name, at) })
 	}
 	lo, ip, tcp, udp, icmp := &s.boxes.Loopback.Stats, &s.boxes.IP4.Stats, &s.boxes.TCP.Stats, &s.boxes.UDP.Stats, &s.boxes.ICMP4.Stats
 	ip6, icmp6 := &s.boxes.IP6.Stats, &s.boxes.ICMP6.Stats
 	for _, c := range [...]counter{
-		{"lo.packets_rx", lo.PacketsRx}, {"lo.packets_tx", lo.PacketsTx}, {"lo.sendq_dropped", lo.SendqDropped},
+		{"lo.packets_rx", &lo.PacketsRx}, {"lo.packets_tx", &lo.PacketsTx}, {"lo.sendq_dropped", &lo.SendqDropped},
 
-		{"ip4.packets_rx", ip.PacketsRx}, {"ip4.packets_tx", ip.PacketsTx}, {"ip4.packets_dropped", ip.PacketsDropped},
-		{"ip4.prerouting_dropped", ip.PreroutingDropped}, {"ip4.postrouting_dropped", ip.PostroutingDropped},
-		{"ip4.input_dropped", ip.InputDropped}, {"ip4.output_dropped", ip.OutputDropped},
-		{"ip4.forward_dropped", ip.ForwardDropped},
-		{"ip4.fragments_rx", ip.FragmentsRx}, {"ip4.fragments_tx", ip.FragmentsTx},
-		{"ip4.reassembled", ip.Reassembled}, {"ip4.reassembly_failed", ip.ReassemblyFailed},
+		{"ip4.packets_rx", &ip.PacketsRx}, {"ip4.packets_tx", &ip.PacketsTx}, {"ip4.packets_dropped", &ip.PacketsDropped},
+		{"ip4.prerouting_dropped", &ip.PreroutingDropped}, {"ip4.postrouting_dropped", &ip.PostroutingDropped},
+		{"ip4.input_dropped", &ip.InputDropped}, {"ip4.output_dropped", &ip.OutputDropped},
+		{"ip4.forward_dropped", &ip.ForwardDropped},
+		{"ip4.fragments_rx", &ip.FragmentsRx}, {"ip4.fragments_tx", &ip.FragmentsTx},
+		{"ip4.reassembled", &ip.Reassembled}, {"ip4.reassembly_failed", &ip.ReassemblyFailed},
 
-		{"icmp4.echo_rx", icmp.EchoRx}, {"icmp4.echo_tx", icmp.EchoTx}, {"icmp4.errors_rx", icmp.ErrorsRx},
-		{"icmp4.errors_tx", icmp.ErrorsTx}, {"icmp4.dropped", icmp.Dropped}, {"icmp4.throttled", icmp.Throttled},
+		{"icmp4.echo_rx", &icmp.EchoRx}, {"icmp4.echo_tx", &icmp.EchoTx}, {"icmp4.errors_rx", &icmp.ErrorsRx},
+		{"icmp4.errors_tx", &icmp.ErrorsTx}, {"icmp4.dropped", &icmp.Dropped}, {"icmp4.throttled", &icmp.Throttled},
 
-		{"ip6.packets_rx", ip6.PacketsRx}, {"ip6.packets_tx", ip6.PacketsTx}, {"ip6.packets_dropped", ip6.PacketsDropped},
-		{"ip6.prerouting_dropped", ip6.PreroutingDropped}, {"ip6.postrouting_dropped", ip6.PostroutingDropped},
-		{"ip6.input_dropped", ip6.InputDropped}, {"ip6.output_dropped", ip6.OutputDropped},
-		{"ip6.forward_dropped", ip6.ForwardDropped},
-		{"ip6.fragments_rx", ip6.FragmentsRx}, {"ip6.fragments_tx", ip6.FragmentsTx},
-		{"ip6.reassembled", ip6.Reassembled}, {"ip6.reassembly_failed", ip6.ReassemblyFailed},
+		{"ip6.packets_rx", &ip6.PacketsRx}, {"ip6.packets_tx", &ip6.PacketsTx}, {"ip6.packets_dropped", &ip6.PacketsDropped},
+		{"ip6.prerouting_dropped", &ip6.PreroutingDropped}, {"ip6.postrouting_dropped", &ip6.PostroutingDropped},
+		{"ip6.input_dropped", &ip6.InputDropped}, {"ip6.output_dropped", &ip6.OutputDropped},
+		{"ip6.forward_dropped", &ip6.ForwardDropped},
+		{"ip6.fragments_rx", &ip6.FragmentsRx}, {"ip6.fragments_tx", &ip6.FragmentsTx},
+		{"ip6.reassembled", &ip6.Reassembled}, {"ip6.reassembly_failed", &ip6.ReassemblyFailed},
 
-		{"icmp6.echo_rx", icmp6.EchoRx}, {"icmp6.echo_tx", icmp6.EchoTx}, {"icmp6.errors_rx", icmp6.ErrorsRx},
-		{"icmp6.errors_tx", icmp6.ErrorsTx}, {"icmp6.dropped", icmp6.Dropped}, {"icmp6.throttled", icmp6.Throttled},
+		{"icmp6.echo_rx", &icmp6.EchoRx}, {"icmp6.echo_tx", &icmp6.EchoTx}, {"icmp6.errors_rx", &icmp6.ErrorsRx},
+		{"icmp6.errors_tx", &icmp6.ErrorsTx}, {"icmp6.dropped", &icmp6.Dropped}, {"icmp6.throttled", &icmp6.Throttled},
 
-		{"udp.packets_rx", udp.PacketsRx}, {"udp.packets_tx", udp.PacketsTx}, {"udp.packets_dropped", udp.PacketsDropped},
-		{"udp.no_port", udp.NoPort}, {"udp.endpoints", uint64(s.boxes.UDP.Len())}, {"udp.memory", uint64(s.boxes.UDP.Used())},
+		{"udp.packets_rx", &udp.PacketsRx}, {"udp.packets_tx", &udp.PacketsTx}, {"udp.packets_dropped", &udp.PacketsDropped},
+		{"udp.no_port", &udp.NoPort},
 
-		{"tcp.rx", tcp.Rx}, {"tcp.tx", tcp.Tx}, {"tcp.packets_rx", tcp.PacketsRx}, {"tcp.packets_tx", tcp.PacketsTx},
-		{"tcp.conn_incoming", tcp.ConnIncoming}, {"tcp.conn_outgoing", tcp.ConnOutgoing},
-		{"tcp.conn_attempts", tcp.ConnAttempts}, {"tcp.dropped", tcp.Dropped},
-		{"tcp.listen_overflows", tcp.ListenOverflows}, {"tcp.half_open_dropped", tcp.HalfOpenDropped},
-		{"tcp.cookies_tx", tcp.CookiesTx}, {"tcp.cookies_rx", tcp.CookiesRx}, {"tcp.cookies_bad", tcp.CookiesBad},
-		{"tcp.retransmits", tcp.Retransmits}, {"tcp.timeouts", tcp.Timeouts}, {"tcp.fast_recoveries", tcp.FastRecoveries},
-		{"tcp.spurious_recoveries", tcp.SpuriousRecoveries}, {"tcp.tail_probes", tcp.TailProbes},
-		{"tcp.sack_reneged", tcp.SACKReneged}, {"tcp.duplicates_tx", tcp.DuplicatesTx},
-		{"tcp.ecn_marks_rx", tcp.MarksRx}, {"tcp.ecn_marks_answered", tcp.MarksAnswered},
-		{"tcp.out_of_order", tcp.OutOfOrder}, {"tcp.duplicates_rx", tcp.DuplicatesRx},
-		{"tcp.resets_rx", tcp.ResetsRx}, {"tcp.resets_tx", tcp.ResetsTx},
-		{"tcp.challenge_acks", tcp.ChallengeAcks}, {"tcp.zero_window_probes", tcp.ZeroWindowProbes},
-		{"tcp.black_holes", tcp.BlackHoles},
-		{"tcp.keep_alive_probes", tcp.KeepAliveProbes}, {"tcp.memory_pressure", tcp.MemoryPressure},
-		{"tcp.connections", uint64(s.boxes.TCP.Conns())}, {"tcp.time_wait", uint64(s.boxes.TCP.Waiting())},
-		{"tcp.memory", uint64(s.boxes.TCP.Memory())},
-
-		{"timers.active", uint64(s.wheel.Len())}, {"sockets.open", uint64(s.sockets)},
+		{"tcp.rx", &tcp.Rx}, {"tcp.tx", &tcp.Tx}, {"tcp.packets_rx", &tcp.PacketsRx}, {"tcp.packets_tx", &tcp.PacketsTx},
+		{"tcp.conn_incoming", &tcp.ConnIncoming}, {"tcp.conn_outgoing", &tcp.ConnOutgoing},
+		{"tcp.conn_attempts", &tcp.ConnAttempts}, {"tcp.dropped", &tcp.Dropped},
+		{"tcp.listen_overflows", &tcp.ListenOverflows}, {"tcp.half_open_dropped", &tcp.HalfOpenDropped},
+		{"tcp.cookies_tx", &tcp.CookiesTx}, {"tcp.cookies_rx", &tcp.CookiesRx}, {"tcp.cookies_bad", &tcp.CookiesBad},
+		{"tcp.retransmits", &tcp.Retransmits}, {"tcp.timeouts", &tcp.Timeouts}, {"tcp.fast_recoveries", &tcp.FastRecoveries},
+		{"tcp.spurious_recoveries", &tcp.SpuriousRecoveries}, {"tcp.tail_probes", &tcp.TailProbes},
+		{"tcp.sack_reneged", &tcp.SACKReneged}, {"tcp.duplicates_tx", &tcp.DuplicatesTx},
+		{"tcp.ecn_marks_rx", &tcp.MarksRx}, {"tcp.ecn_marks_answered", &tcp.MarksAnswered},
+		{"tcp.out_of_order", &tcp.OutOfOrder}, {"tcp.duplicates_rx", &tcp.DuplicatesRx},
+		{"tcp.resets_rx", &tcp.ResetsRx}, {"tcp.resets_tx", &tcp.ResetsTx},
+		{"tcp.challenge_acks", &tcp.ChallengeAcks}, {"tcp.zero_window_probes", &tcp.ZeroWindowProbes},
+		{"tcp.black_holes", &tcp.BlackHoles},
+		{"tcp.keep_alive_probes", &tcp.KeepAliveProbes}, {"tcp.memory_pressure", &tcp.MemoryPressure},
 	} {
-		f(c.name, c.value)
+		f(c.name, c.at)
 	}
-	s.filterStats(f)
+	s.filterCounters(f)
 }
 
 type counter struct {
-	name  string
-	value uint64
+	name string
+	at   *uint64
 }
 
-// stats calls f with the counters of the interface's own boxes.
-func (i *Interface) stats(f func(name string, value uint64)) {
+// counters calls f with where the counters of the interface's own boxes are.
+func (i *Interface) counters(f func(name string, at *uint64)) {
 	n, e, a, d, h := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats, &i.DHCP.Stats
 	for _, c := range [...]counter{
-		{"packets_rx", n.PacketsRx}, {"packets_tx", n.PacketsTx}, // the name until 2017, and since
-		{"stat_rx_total_packets", n.PacketsRx}, {"stat_tx_total_packets", n.PacketsTx},
-		{"stat_rx_total_bytes", n.BytesRx}, {"stat_tx_total_bytes", n.BytesTx},
-		{"sendq_max", n.SendqMax}, {"sendq_now", n.SendqNow}, {"sendq_dropped", n.SendqDropped},
+		{"packets_rx", &n.PacketsRx}, {"packets_tx", &n.PacketsTx}, // the name until 2017, and since
+		{"stat_rx_total_packets", &n.PacketsRx}, {"stat_tx_total_packets", &n.PacketsTx},
+		{"stat_rx_total_bytes", &n.BytesRx}, {"stat_tx_total_bytes", &n.BytesTx},
+		{"sendq_max", &n.SendqMax}, {"sendq_now", &n.SendqNow}, {"sendq_dropped", &n.SendqDropped},
 
-		{"ethernet.packets_rx", e.PacketsRx}, {"ethernet.packets_tx", e.PacketsTx}, {"ethernet.packets_dropped", e.PacketsDropped},
+		{"ethernet.packets_rx", &e.PacketsRx}, {"ethernet.packets_tx", &e.PacketsTx}, {"ethernet.packets_dropped", &e.PacketsDropped},
 
-		{"arp.requests_rx", a.RequestsRx}, {"arp.requests_tx", a.RequestsTx}, {"arp.replies_rx", a.RepliesRx},
-		{"arp.replies_tx", a.RepliesTx}, {"arp.dropped", a.Dropped}, {"arp.conflicts", a.Conflicts},
-		{"arp.unreachable", a.Unreachable}, {"arp.entries", uint64(i.ARP.Len())},
+		{"arp.requests_rx", &a.RequestsRx}, {"arp.requests_tx", &a.RequestsTx}, {"arp.replies_rx", &a.RepliesRx},
+		{"arp.replies_tx", &a.RepliesTx}, {"arp.dropped", &a.Dropped}, {"arp.conflicts", &a.Conflicts},
+		{"arp.unreachable", &a.Unreachable},
 
-		{"ndp.solicits_rx", d.SolicitsRx}, {"ndp.solicits_tx", d.SolicitsTx}, {"ndp.adverts_rx", d.AdvertsRx},
-		{"ndp.adverts_tx", d.AdvertsTx}, {"ndp.dropped", d.Dropped}, {"ndp.conflicts", d.Conflicts},
-		{"ndp.unreachable", d.Unreachable}, {"ndp.entries", uint64(i.NDP.Len())},
+		{"ndp.solicits_rx", &d.SolicitsRx}, {"ndp.solicits_tx", &d.SolicitsTx}, {"ndp.adverts_rx", &d.AdvertsRx},
+		{"ndp.adverts_tx", &d.AdvertsTx}, {"ndp.dropped", &d.Dropped}, {"ndp.conflicts", &d.Conflicts},
+		{"ndp.unreachable", &d.Unreachable},
 
-		{"dhcp.packets_rx", h.PacketsRx}, {"dhcp.packets_tx", h.PacketsTx}, {"dhcp.packets_dropped", h.Dropped},
-		{"dhcp.bound", h.Bound}, {"dhcp.lost", h.Lost},
+		{"dhcp.packets_rx", &h.PacketsRx}, {"dhcp.packets_tx", &h.PacketsTx}, {"dhcp.packets_dropped", &h.Dropped},
+		{"dhcp.bound", &h.Bound}, {"dhcp.lost", &h.Lost},
 	} {
-		f(c.name, c.value)
+		f(c.name, c.at)
 	}
 }

@@ -232,10 +232,10 @@ func TestVerdicts(t *testing.T) {
 		t.Errorf("rejected: %v", b.rejected)
 	}
 	got := map[string]uint64{}
-	b.Table().Counters(func(name string, packets, bytes uint64) {
-		got[name] = packets
-		if bytes != packets*100 {
-			t.Errorf("%s: %d packets, %d bytes", name, packets, bytes)
+	b.Table().Counters(func(name string, packets, bytes *uint64) {
+		got[name] = *packets
+		if *bytes != *packets*100 {
+			t.Errorf("%s: %d packets, %d bytes", name, *packets, *bytes)
 		}
 	})
 	if got["all"] != 9 || got["one"] != 1 || got["seven"] != 2 {

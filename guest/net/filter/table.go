@@ -73,11 +73,11 @@ type counter struct {
 // Tracking reports whether a rule asks for the state of connections.
 func (t *Table) Tracking() bool { return t.tracking }
 
-// Counters calls f for each named counter.
-func (t *Table) Counters(f func(name string, packets, bytes uint64)) {
+// Counters calls f with each named counter and where it is, as long as there is the Table.
+func (t *Table) Counters(f func(name string, packets, bytes *uint64)) {
 	for i := range t.counters {
 		c := &t.counters[i]
-		f(c.name, c.packets, c.bytes)
+		f(c.name, &c.packets, &c.bytes)
 	}
 }
 

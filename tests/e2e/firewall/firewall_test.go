@@ -70,7 +70,7 @@ func start(t *testing.T, rules string) *world {
 	w := &world{t: t, ns: ns}
 	w.in(func() error {
 		w.p = ukvmtest.Start(t, ukvmtest.Cmd{Path: ukvmtest.Command(t), Timeout: time.Hour, Args: []string{
-			"run", "--firewall", file, "--net", "tap=tap8,ip=10.78.0.2/24", image,
+			"run", "--stats", "--firewall", file, "--net", "tap=tap8,ip=10.78.0.2/24", image,
 		}})
 		return nil
 	})
@@ -81,7 +81,8 @@ func start(t *testing.T, rules string) *world {
 	t.Cleanup(func() {
 		w.client.CloseIdleConnections()
 		w.p.Signal(syscall.SIGTERM)
-		if r := w.p.Wait(); r.Code != 0 {
+		// The last rules' counters are among what the monitor reads of the guest when that has ended.
+		if r := w.p.Wait(); r.Code != 0 || !strings.Contains(r.Stderr, "filter.eightyfour.packets 1") || !strings.Contains(r.Stderr, " tcp.conn_incoming ") {
 			t.Errorf("%+v", r)
 		}
 	})

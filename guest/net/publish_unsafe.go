@@ -1,0 +1,33 @@
+package net
+
+import (
+	"unsafe"
+
+	"ukvm.dev/guest/kernel"
+	"ukvm.dev/hypercall"
+)
+
+// publish tells the monitor where the counters of the guest's stack are. Other stacks, those of tests, have none to tell.
+// The caller holds the lock, or is the only one who knows of the stack.
+func (s *Stack) publish() {
+	if !s.public {
+		return
+	}
+	n := 0
+	s.counters(func(string, *uint64) { n++ })
+	list := make([]hypercall.Counter, 0, min(n, hypercall.CountersMax))
+	s.counters(func(name string, at *uint64) {
+		if len(list) < cap(list) {
+			// Safety: only the number of the address is kept, and only the monitor uses it, while it lies. The boxes, the
+			// interfaces and the table of the filter, in which counters are, belong to the stack, which is never given
+			// up; a table that is replaced is followed by another list, before it can be given up. Go's heap does not
+			// move what is in it.
+			c := hypercall.Counter{Value: hypercall.GVA(uintptr(unsafe.Pointer(at)))}
+			copy(c.Name[:len(c.Name)-1], name)
+			list = append(list, c)
+		}
+	})
+	// Safety: as above; the list is kept by s.published.
+	kernel.PublishCounters(uint64(uintptr(unsafe.Pointer(unsafe.SliceData(list)))), len(list))
+	s.published = list
+}
