@@ -128,6 +128,7 @@ func (c *Conn) outOfWindow(s *segment) {
 	switch {
 	case s.has(wire.RST):
 	case c.state == SynReceived && s.has(wire.SYN) && s.seq == c.rcv.irs:
+		c.repeats++
 		c.sendSyn() // the peer has not seen our SYN|ACK
 	case s.size() > 0 && !s.has(wire.SYN):
 		c.repeated(s)

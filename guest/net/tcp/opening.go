@@ -98,7 +98,7 @@ func (c *Conn) opened(s *segment) {
 	repeated := c.retries
 	switch {
 	case c.snd.progress == 0: // after a cookie
-	case repeated == 0:
+	case repeated == 0 && c.repeats == 0:
 		c.rtt.add(max(now-c.snd.progress, 1))
 		c.rtt.least(max(now-c.snd.progress, 1), now)
 	case c.ts.on && s.opt.TSEcr != 0:

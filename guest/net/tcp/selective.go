@@ -118,17 +118,19 @@ func (c *Conn) takeBlocks(s *segment, before seq, d *delivery) {
 func (c *Conn) sampleDelivery(d *delivery, before seq) {
 	r := &c.rtt
 	switch {
+	case d.dup: // it answers a copy of what had arrived long ago, and the ACK of that was lost
 	case d.oldest != 0 && !d.ambiguous:
 		r.least(max(d.now-d.newest, 1), d.now)
 		if d.now >= r.due {
 			r.add(max(d.now-d.oldest, 1))
 			c.cc.RTT = r.srtt
-			r.due = d.now + r.srtt
+			r.due = d.now + min(r.srtt, d.now-d.oldest)
 		}
 	case d.echoes && c.snd.una.after(before):
 		if ticks := int32(c.timestamp(d.now) - d.echo); ticks >= 0 && d.now >= r.due {
-			r.add(max(int64(ticks)*clockGrain, clockGrain))
-			r.due = d.now + r.srtt
+			sample := max(int64(ticks)*clockGrain, clockGrain)
+			r.add(sample)
+			r.due = d.now + min(r.srtt, sample)
 		}
 	}
 }
