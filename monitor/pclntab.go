@@ -70,7 +70,8 @@ func (t *pclntab) find(pc uint64) (function, file string, line int) {
 		line = int(n)
 	}
 	if n, ok := t.value(t.uint32(f+fieldFileValues), begin, off); ok && n >= 0 {
-		name := t.uint32(t.uint64(atUnits) + 4*(uint64(t.uint32(f+fieldUnits))+uint64(n)))
+		// Functions without a unit have 2³²-1 there, and the sum comes round, as in Go's runtime.
+		name := t.uint32(t.uint64(atUnits) + 4*uint64(t.uint32(f+fieldUnits)+uint32(n)))
 		if name != ^uint32(0) {
 			file = t.string(t.uint64(atFiles) + uint64(name))
 		}

@@ -36,13 +36,13 @@ func (i *Interface) startDHCP() error {
 	return nil
 }
 
-// awaitAddresses waits until DHCP has configured the interfaces that it is to configure, and returns the names of those
+// awaitAddresses waits until DHCP or a router has configured the interfaces that have no address yet, and returns the names of those
 // that have no address when the time is up.
 func (s *Stack) awaitAddresses(limit time.Duration) (late []string) {
 	s.enter()
 	var waiting []*Interface
 	for _, i := range s.interfaces {
-		if i.DHCP.Active() {
+		if i.DHCP.Active() || i.RA.Active() && !i.link.Addr().IsValid() {
 			waiting = append(waiting, i)
 		}
 	}

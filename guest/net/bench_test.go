@@ -84,14 +84,27 @@ func copyFrom(b []byte, p *packet.Packet, off int) int {
 
 // shuttle carries frames until there are none.
 func (w *wirePair) shuttle() {
-	for len(w.toA)+len(w.toB) > 0 {
-		w.toB, w.spare = w.spare[:0], w.toB
-		w.b.iface.Receive(w.spare)
-		w.a.iface.Room()
-		w.toA, w.spare = w.spare[:0], w.toA
-		w.a.iface.Receive(w.spare)
-		w.b.iface.Room()
+	for {
+		n := w.carry(w.a, w.b, &w.toB)
+		n += w.carry(w.b, w.a, &w.toA)
+		if n == 0 {
+			return
+		}
 	}
+}
+
+// carry hands over what is on its way, and returns how many frames that was. Timers may send at any time, under the lock
+// of who sends.
+func (w *wirePair) carry(from, to *host, frames *[]*packet.Packet) int {
+	from.mu.Lock()
+	*frames, w.spare = w.spare[:0], *frames
+	from.mu.Unlock()
+	n := len(w.spare)
+	if n > 0 {
+		to.iface.Receive(w.spare)
+		from.iface.Room()
+	}
+	return n
 }
 
 func (w *wirePair) connect(tb testing.TB) (c, s *sock) {

@@ -12,7 +12,9 @@
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
-//	dhcp                                      RFC 2131
+//	dhcp slaac                                RFC 2131, 4861: configuration
+//	mcast                                     RFC 3376, 3810: groups announced
+//	fragment                                  reassembly for both IPs
 //	event                                     the other face: callbacks in place of sockets
 //	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits
@@ -74,6 +76,6 @@
 // tests run whole stacks in simulation with virtual time (nettest), against gVisor's netstack, and under net/http and
 // crypto/tls.
 //
-// Not here: forwarding, IGMP (groups work on the local link), a DNS resolver (Go's own is used, through
+// Not here: forwarding, a DNS resolver (Go's own is used, through
 // /etc/resolv.conf).
 package net

@@ -9,11 +9,13 @@ import (
 	"ukvm.dev/guest/net/eth"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/ip6"
+	"ukvm.dev/guest/net/mcast"
 	"ukvm.dev/guest/net/ndp"
 	"ukvm.dev/guest/net/nic"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/siphash"
+	"ukvm.dev/guest/net/slaac"
 	"ukvm.dev/guest/net/udp"
 	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/guest/posix"
@@ -29,6 +31,9 @@ type Interface struct {
 	ARP  arp.Box
 	NDP  ndp.Box
 	DHCP dhcp.Client
+	RA   slaac.Client
+	IGMP mcast.Box
+	MLD  mcast.Box
 
 	stack    *Stack
 	ready    chan struct{} // closed when there is an address
@@ -36,9 +41,15 @@ type Interface struct {
 	dhcpPort udp.Endpoint
 	mtu      int // the card's; link.MTU may be less
 
+	resolvers  []netip.Addr // DNS servers as IPv4's configuration has them, and IPv6's
+	resolvers6 []netip.Addr
+	search     string
+
 	link6 ip6.Link
 	key   siphash.Key            // of interface identifiers
 	tries map[netip.Prefix]uint8 // duplicates of them there have been
+
+	router6 netip.Addr // as the monitor says
 }
 
 // Card is what a driver says about its device.
@@ -187,15 +198,27 @@ func (i *Interface) apply(c settings) error {
 		}
 	}
 	i.ARP.Announce(c.addr.Addr())
+	i.markReady()
+	i.resolvers, i.search = c.dns, c.search
+	i.tellResolvers()
+	return nil
+}
+
+func (i *Interface) markReady() {
 	select {
 	case <-i.ready:
 	default:
 		close(i.ready)
 	}
-	if f := s.config.Resolvers; f != nil && (len(c.dns) > 0 || c.search != "") {
-		s.after = append(s.after, func() { f(c.dns, c.search) })
+}
+
+// tellResolvers passes on the interface's DNS servers.
+func (i *Interface) tellResolvers() {
+	s := i.stack
+	servers, search := append(append([]netip.Addr(nil), i.resolvers...), i.resolvers6...), i.search
+	if f := s.config.Resolvers; f != nil && (len(servers) > 0 || search != "") {
+		s.after = append(s.after, func() { f(servers, search) })
 	}
-	return nil
 }
 
 // source is the address ARP asks from.

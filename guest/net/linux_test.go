@@ -172,6 +172,22 @@ func TestLinux(t *testing.T) {
 	}
 }
 
+// TestLinuxECN asks Linux for explicit congestion notification, which it grants (net.ipv4.tcp_ecn is 2).
+func TestLinuxECN(t *testing.T) {
+	onLinux(t, "offload", offload, func(t *testing.T, k *linux) {
+		k.us.mu.Lock()
+		k.us.boxes.TCP.ECN = true
+		k.us.mu.Unlock()
+		pairs := k.pairs(t)
+		if !pairs[0][0].(*conn).Socket.(*stream).conn.Info().ECN {
+			t.Error("ECN was not negotiated")
+		}
+		for _, p := range pairs {
+			exchange(t, p[0], p[1], 4<<20)
+		}
+	})
+}
+
 // TestLinuxLossy loses segments both ways.
 func TestLinuxLossy(t *testing.T) {
 	onLinux(t, "plain", nic.Features{}, func(t *testing.T, k *linux) {

@@ -246,6 +246,9 @@ func encodeInfo(i *tcp.Info) []byte {
 	if i.SACK {
 		b[5] |= 2
 	}
+	if i.ECN {
+		b[5] |= 8
+	}
 	if i.Scaling {
 		b[5] |= 4
 	}

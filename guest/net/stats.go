@@ -68,6 +68,7 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 		{"tcp.retransmits", &tcp.Retransmits}, {"tcp.timeouts", &tcp.Timeouts}, {"tcp.fast_recoveries", &tcp.FastRecoveries},
 		{"tcp.spurious_recoveries", &tcp.SpuriousRecoveries}, {"tcp.tail_probes", &tcp.TailProbes},
 		{"tcp.sack_reneged", &tcp.SACKReneged}, {"tcp.duplicates_tx", &tcp.DuplicatesTx},
+		{"tcp.ecn_marks_rx", &tcp.MarksRx}, {"tcp.ecn_marks_answered", &tcp.MarksAnswered},
 		{"tcp.out_of_order", &tcp.OutOfOrder}, {"tcp.duplicates_rx", &tcp.DuplicatesRx},
 		{"tcp.resets_rx", &tcp.ResetsRx}, {"tcp.resets_tx", &tcp.ResetsTx},
 		{"tcp.challenge_acks", &tcp.ChallengeAcks}, {"tcp.zero_window_probes", &tcp.ZeroWindowProbes},

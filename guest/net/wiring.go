@@ -46,6 +46,7 @@ func (s *Stack) wire() {
 	b.Loopback.Link = 1
 
 	b.IP4.ToICMP = b.ICMP4.Receive
+	b.IP4.ToIGMP = s.toIGMP
 	b.IP4.ToUDP = b.UDP.Receive
 	b.IP4.ToTCP = b.TCP.Receive
 	b.IP4.UnknownProtocol = func(p *packet.Packet) { b.ICMP4.Unreachable(p, wire.UnreachProto) }
@@ -72,6 +73,7 @@ func (s *Stack) wire() {
 	b.ICMP6.ToTCP = b.TCP.Fail
 	b.ICMP6.ToUDP = b.UDP.Fail
 	b.ICMP6.ToNDP = s.toNDP
+	b.ICMP6.ToMLD = s.toMLD
 	b.ICMP6.TooBig = b.IP6.TooBig
 	b.ICMP6.Source = s.source6
 	b.ICMP6.IsLocal = b.IP6.IsLocal
@@ -133,6 +135,10 @@ func (s *Stack) wireInterface(i *Interface) {
 	i.NDP.Now, i.NDP.Random, i.NDP.Wheel, i.NDP.Pool = now, s.config.Random, &s.wheel, &s.pool
 
 	i.link6.Output = i.NDP.Resolve
+
+	i.wireRA()
+	i.wireGroups()
+	i.RA.Now, i.RA.Wheel, i.RA.MTU = now, &s.wheel, i.mtu
 
 	i.DHCP.Send = i.sendDHCP
 	i.DHCP.Bound = i.bound

@@ -109,7 +109,7 @@ func parseNets(nets []string) (networks []Network, err error) {
 	return networks, nil
 }
 
-// parseUser reads user[,subnet=PREFIX][,mac=MAC][,mtu=N].
+// parseUser reads user[,subnet=PREFIX][,subnet6=PREFIX|none][,mac=MAC][,mtu=N].
 func parseUser(s string) (c user.Config, err error) {
 	words := strings.Split(s, ",")
 	if words[0] != "user" {
@@ -122,6 +122,13 @@ func parseUser(s string) (c user.Config, err error) {
 			if c.Subnet, err = netip.ParsePrefix(value); err != nil {
 				return c, fmt.Errorf("subnet %q is not of the form 10.0.2.0/24", value)
 			}
+		case "subnet6":
+			if c.NoIPv6 = value == "none"; c.NoIPv6 {
+				continue
+			}
+			if c.Subnet6, err = netip.ParsePrefix(value); err != nil {
+				return c, fmt.Errorf("subnet6 %q is not none or of the form fd00::/64", value)
+			}
 		case "mac":
 			mac, err := net.ParseMAC(value)
 			if err != nil || len(mac) != len(c.MAC) {
@@ -133,7 +140,7 @@ func parseUser(s string) (c user.Config, err error) {
 				return c, fmt.Errorf("mtu %q is not a number such as 1500", value)
 			}
 		default:
-			return c, fmt.Errorf("unknown option %q: want subnet, mac or mtu", key)
+			return c, fmt.Errorf("unknown option %q: want subnet, subnet6, mac or mtu", key)
 		}
 	}
 	return c, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,8 @@ func TestNetWords(t *testing.T) {
 		{"none", NetWords{Nets: []string{"none"}}, nil},
 		{"options", NetWords{Nets: []string{"user,subnet=192.168.7.0/24,mtu=1500,mac=02:00:00:00:00:01"}}, []Network{{User: &user.Config{
 			Subnet: netip.MustParsePrefix("192.168.7.0/24"), MTU: 1500, MAC: [6]byte{2, 0, 0, 0, 0, 1}}}}},
+		{"IPv6", NetWords{Nets: []string{"user,subnet6=fd12::/64"}}, []Network{{User: &user.Config{Subnet6: netip.MustParsePrefix("fd12::/64")}}}},
+		{"no IPv6", NetWords{Nets: []string{"user,subnet6=none"}}, []Network{{User: &user.Config{NoIPv6: true}}}},
 		{"both", NetWords{Nets: []string{"tap=t0,dhcp", "user"}, Publish: []string{"8080:80", "53:53/udp"}, HostLoopback: true},
 			[]Network{{TAP: &tap.Config{Name: "t0", DHCP: true}}, {User: &user.Config{HostLoopback: true, Publish: []user.Publish{
 				{Network: "tcp", Host: 8080, Guest: 80}, {Network: "udp", Host: 53, Guest: 53}}}}}},
@@ -50,7 +53,7 @@ func describe(networks []Network) string {
 		switch {
 		case n.User != nil:
 			u := n.User
-			b.WriteString(strings.Join([]string{"user", u.Subnet.String(), net.HardwareAddr(u.MAC[:]).String()}, " "))
+			b.WriteString(strings.Join([]string{"user", u.Subnet.String(), u.Subnet6.String(), strconv.FormatBool(u.NoIPv6), net.HardwareAddr(u.MAC[:]).String()}, " "))
 			for _, p := range u.Publish {
 				b.WriteString(" " + p.String())
 			}
@@ -84,9 +87,10 @@ func TestNetWordsErrors(t *testing.T) {
 		{NetWords{Nets: []string{"none,x"}}, "stands alone"},
 		{NetWords{Nets: []string{"user", "user"}}, "given twice"},
 		{NetWords{Nets: []string{"user=x"}}, "takes no value"},
-		{NetWords{Nets: []string{"user,frob=1"}}, "want subnet, mac or mtu"},
+		{NetWords{Nets: []string{"user,frob=1"}}, "want subnet, subnet6, mac or mtu"},
 		{NetWords{Nets: []string{"user,mtu=big"}}, "not a number"},
 		{NetWords{Nets: []string{"user,subnet=10.0.0.0"}}, "not of the form"},
+		{NetWords{Nets: []string{"user,subnet6=10.0.0.0"}}, "not none or of the form fd00::/64"},
 		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
 		{NetWords{Nets: []string{"tap="}}, "name is missing"},
 		{NetWords{Nets: []string{"tap=a,netns=x", "tap=a", "tap=a,netns=x,mtu=1400"}}, "--net tap=a is given twice"},

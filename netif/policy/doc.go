@@ -6,8 +6,8 @@
 //	guest ◄─ TAP ◄─ egress ◄── the host's stack, a bridge      frames for it: rules
 //
 // The guard is always on: the source address of a frame, and the sender of ARP and of neighbour discovery, is the guest's.
-// Of IPv4 that is the address it was told, of IPv6 link-local ones; Policy.Addrs are others. A guest with DHCP has only its
-// MAC address checked, unless Addrs are given. VLAN tags, router advertisements, redirects, and frames that are neither IP
+// That is what it was told, in IPv6 also every link-local one; Policy.Addrs are others. A guest that gets its addresses from
+// others (DHCP, router advertisements) has only its MAC address checked, unless Addrs are given. VLAN tags, router advertisements, redirects, and frames that are neither IP
 // nor ARP do not pass.
 //
 // Rules name peers and ports. With none every peer is allowed; with any, only what one allows: a flow that the guest

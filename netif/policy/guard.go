@@ -44,6 +44,22 @@ func (p Policy) Attach(index int, guest netif.Config) (*Guard, error) {
 	return g, nil
 }
 
+// Supported reports why policies cannot be put into force here, if they cannot.
+func Supported() error {
+	const loopback = 1 // its index; nothing is done to it
+	if _, err := link.QueryPrograms(link.QueryOptions{Target: loopback, Attach: ebpf.AttachTCXIngress}); err != nil {
+		if errors.Is(err, unix.EINVAL) { // a kernel that does not know what is asked for
+			err = ErrUnsupported
+		}
+		return attachError(err)
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.RingBuf, MaxEntries: eventRoom})
+	if err != nil {
+		return attachError(err)
+	}
+	return m.Close()
+}
+
 func attachError(err error) error {
 	switch {
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.ENOSYS):

@@ -46,17 +46,28 @@ type program struct {
 	counters, buckets, events int // descriptors of maps
 }
 
-// sources are the addresses of the guest; nil: they are not known, and so not checked.
-func (p *program) sources() []netip.Prefix {
-	if p.guest.DHCP && len(p.policy.Addrs) == 0 {
-		return nil
+// sources are the addresses of the guest in a version of IP. They are not known, and so not checked, if the guest asks others
+// for them and the policy does not say.
+func (p *program) sources(v6 bool) (sources []netip.Prefix, known bool) {
+	told, asks := p.guest.Addr, p.guest.DHCP
+	if v6 {
+		told, asks = p.guest.Addr6, p.guest.Routers
 	}
-	sources := append([]netip.Prefix{netip.MustParsePrefix("fe80::/10")}, p.policy.Addrs...)
-	if p.guest.Addr.IsValid() {
-		a := p.guest.Addr.Addr()
-		sources = append(sources, netip.PrefixFrom(a, a.BitLen()))
+	for _, a := range p.policy.Addrs {
+		if a.Addr().Is6() == v6 {
+			sources = append(sources, a)
+		}
 	}
-	return sources
+	if asks && len(sources) == 0 {
+		return nil, false
+	}
+	if told.IsValid() {
+		sources = append(sources, netip.PrefixFrom(told.Addr(), told.Addr().BitLen()))
+	}
+	if v6 {
+		sources = append(sources, netip.MustParsePrefix("fe80::/10"))
+	}
+	return sources, true
 }
 
 // assemble makes the program.
@@ -134,15 +145,12 @@ func (p *program) arp() {
 
 // checkSource drops the packet unless the address on the stack is one of the guest's.
 func (p *program) checkSource(at int16, v6 bool) {
-	sources := p.sources()
-	if sources == nil {
+	sources, known := p.sources(v6)
+	if !known {
 		return
 	}
 	ok := p.label()
 	for _, s := range sources {
-		if s.Addr().Is6() != v6 {
-			continue
-		}
 		other := p.label()
 		p.within(at, s, other)
 		p.add(asm.Ja.Label(ok))

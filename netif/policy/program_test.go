@@ -16,8 +16,8 @@ import (
 var (
 	guestMAC = [6]byte{2, 0, 0, 0, 0, 1}
 	hostMAC  = [6]byte{2, 0, 0, 0, 0, 2}
-	guest    = netif.Config{MAC: guestMAC, MTU: 1500, Addr: netip.MustParsePrefix("10.0.0.2/24")}
-	dhcp     = netif.Config{MAC: guestMAC, MTU: 1500, DHCP: true}
+	guest    = netif.Config{MAC: guestMAC, MTU: 1500, Addr: netip.MustParsePrefix("10.0.0.2/24"), IP6: true, Addr6: netip.MustParsePrefix("fd00::2/64")}
+	dhcp     = netif.Config{MAC: guestMAC, MTU: 1500, DHCP: true, IP6: true, Routers: true}
 )
 
 // a packet is described by what matters to a policy. Zero values are those of the guest and its peer.
@@ -192,6 +192,7 @@ func TestGuard(t *testing.T) {
 		{"arp from another MAC", arpFrame(other, guestMAC, "10.0.0.2", "10.0.0.1"), ForeignMAC},
 		{"short arp", arpFrame(guestMAC, guestMAC, "10.0.0.2", "10.0.0.1")[:41], Malformed},
 		{"ipv6", packet{src: "fd00::5", dst: "2001:db8::1", protocol: 6, flags: 2}.frame(true), Passed},
+		{"ipv6 as told", packet{src: "fd00::2", dst: "2001:db8::1", protocol: 17}.frame(true), Passed},
 		{"link-local", packet{src: "fe80::1234", dst: "fe80::1", protocol: 17}.frame(true), Passed},
 		{"foreign ipv6", packet{src: "fd00::6", dst: "2001:db8::1", protocol: 6, flags: 2}.frame(true), ForeignSource},
 		{"unspecified ipv6", packet{src: "::", dst: "2001:db8::1", protocol: 17}.frame(true), ForeignSource},
@@ -236,6 +237,7 @@ func TestDHCP(t *testing.T) {
 		{"request with a foreign address", []string{"addr=10.0.0.2", "to=10.0.0.1"}, packet{src: "10.0.0.3", dst: "10.0.0.7", protocol: 17, sport: 68, dport: 67}, true, ForeignSource},
 		{"not DHCP", []string{"addr=10.0.0.2"}, packet{src: "0.0.0.0", dst: "255.255.255.255", protocol: 17, sport: 68, dport: 69}, true, ForeignSource},
 		{"any address", []string{"guard"}, packet{src: "10.0.0.77", dst: "10.0.0.1", protocol: 6}, true, Passed},
+		{"another IPv6 address", []string{"addr=fd00::78"}, packet{src: "fd00::77", dst: "fd00::1", protocol: 6}, true, ForeignSource},
 		{"any IPv6 address", []string{"guard"}, packet{src: "fd00::77", dst: "fd00::1", protocol: 6}, true, Passed},
 	} {
 		if got := load(t, dhcp, c.policy...).verdict(t, c.from, c.packet.frame(c.from)); got != c.want {

@@ -24,6 +24,7 @@ import (
 
 	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/iovec"
 	"ukvm.dev/netif/internal/resolvconf"
 )
 
@@ -43,7 +44,7 @@ type Link struct {
 // direction is what one of Send and Receive keeps from call to call.
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
-	vector vector
+	vector iovec.Vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
 	frames, bytes, dropped atomic.Uint64
@@ -194,7 +195,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 		}
 		encodeHeader(&l.tx.header, &f.Header)
 		l.tx.gather(f)
-		n, err := l.tx.vector.call(unix.SYS_WRITEV, l.dev.fd)
+		n, err := l.tx.vector.Write(l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
@@ -224,7 +225,7 @@ func (l *Link) agreed(h *hypercall.NetHeader) bool {
 
 // gather lists the header and the first f.Len bytes of f.
 func (d *direction) gather(f *netif.Frame) {
-	d.vector.add(d.header[:])
+	d.vector.Add(d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
 		if rest == 0 {
@@ -232,7 +233,7 @@ func (d *direction) gather(f *netif.Frame) {
 		}
 		piece = piece[:min(len(piece), rest)]
 		rest -= len(piece)
-		d.vector.add(piece)
+		d.vector.Add(piece)
 	}
 }
 
@@ -245,12 +246,12 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
-		l.rx.vector.add(l.rx.header[:])
+		l.rx.vector.Add(l.rx.header[:])
 		for _, piece := range f.Data {
-			l.rx.vector.add(piece)
+			l.rx.vector.Add(piece)
 		}
-		l.rx.vector.add(l.rx.spill[:])
-		size, err := l.rx.vector.call(unix.SYS_READV, l.dev.fd)
+		l.rx.vector.Add(l.rx.spill[:])
+		size, err := l.rx.vector.Read(l.dev.fd)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil

@@ -64,6 +64,7 @@ const (
 	hostDNS      = 3
 	hostLoopback = 4
 	hostGuest    = 15
+	hostGuest6   = 0x15
 )
 
 const (
@@ -76,6 +77,7 @@ const (
 type plan struct {
 	Config
 	guest, router, dns netip.Addr
+	guest6             netip.Addr // with IPv6 it is told to have this, and may have others of its subnet
 	router6, dns6      netip.Addr // not valid: there is no IPv6
 	host, host6        netip.Addr // stand for the host's loopback; not valid: off
 	guestMAC           [6]byte
@@ -128,7 +130,7 @@ func (c Config) plan() (plan, error) {
 			a[15] = host
 			return netip.AddrFrom16(a)
 		}
-		p.router6, p.dns6 = at(hostRouter), at(hostDNS)
+		p.guest6, p.router6, p.dns6 = at(hostGuest6), at(hostRouter), at(hostDNS)
 		if p.HostLoopback {
 			p.host6 = at(hostLoopback)
 		}
@@ -207,9 +209,15 @@ func (p *plan) isOurs(a netip.Addr) bool {
 
 // guestConfig is what the guest is told.
 func (p *plan) guestConfig() netif.Config {
-	return netif.Config{
+	c := netif.Config{
 		MAC: p.guestMAC, MTU: p.MTU,
 		Addr: netip.PrefixFrom(p.guest, p.Subnet.Bits()), Router: p.router,
 		DNS: []netip.Addr{p.dns}, Search: p.Search, Host: p.host,
+		IP6: !p.NoIPv6, Routers: !p.NoIPv6,
 	}
+	if !p.NoIPv6 {
+		// All of it is known, so the guest needs to ask nobody and has it at once.
+		c.IP6, c.Addr6, c.Router6 = true, netip.PrefixFrom(p.guest6, p.Subnet6.Bits()), p.router6
+	}
+	return c
 }

@@ -17,9 +17,9 @@
 //	.4   the host's loopback, also named host.ukvm.internal: only with Config.HostLoopback
 //	.15  the guest
 //
-// and one for IPv6, by default fd00::/64, in which ::2, ::3 and ::4 are the same. The guest makes its own addresses there
-// (RFC 4862): a router advertisement, sent when the guest asks for one, tells it the prefix, the router (fe80::2), the MTU
-// and the resolver (RFC 8106). As these are unique local addresses, a guest prefers IPv4 for what has both (RFC 6724).
+// and one for IPv6, by default fd00::/64, in which ::2, ::3 and ::4 are the same, and ::15 is the guest, as Config tells it.
+// A guest that does not go by that makes its own addresses (RFC 4862): a router advertisement, sent when it asks for one,
+// tells it the prefix, the router (fe80::2), the MTU and the resolver (RFC 8106). As these are unique local addresses, a guest prefers IPv4 for what has both (RFC 6724).
 //
 // The guest reaches what the host reaches, through Config.Dial, but not the host's loopback (127.0.0.0/8, what is
 // assigned to loopback devices, 0.0.0.0/8), and neither link-local, multicast nor broadcast addresses: 169.254.169.254

@@ -52,6 +52,7 @@ type Box struct {
 	ToICMP packet.Handler
 	ToTCP  packet.Handler
 	ToUDP  packet.Handler
+	ToIGMP packet.Handler // to the interface's mcast box
 
 	// UnknownProtocol gets what no transport takes, TimedOut the first fragment of what could not be put together in
 	// time; both with Packet.Network.
@@ -132,6 +133,8 @@ func (b *Box) Receive(p *packet.Packet) {
 		next = b.ToUDP
 	case wire.ProtoICMP:
 		next = b.ToICMP
+	case wire.ProtoIGMP:
+		next = b.ToIGMP
 	}
 	if next == nil {
 		next = b.UnknownProtocol
@@ -261,7 +264,11 @@ func (b *Box) Send(p *packet.Packet) {
 		b.fragment(link, p, &f)
 		return
 	}
-	wire.IPv4(p.Prepend(wire.IPv4Size)).Encode(&f)
+	if p.Proto == wire.ProtoIGMP {
+		wire.EncodeRouterAlert(p.Prepend(wire.RouterAlertSize), &f)
+	} else {
+		wire.IPv4(p.Prepend(wire.IPv4Size)).Encode(&f)
+	}
 	b.emit(link, p)
 }
 

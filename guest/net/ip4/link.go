@@ -36,6 +36,9 @@ type Link struct {
 	Loopback bool
 	Output   packet.Handler // down: to the ARP box, or loopback
 
+	// Membership, if set, is told when the first one here joins a group, or the last one leaves it.
+	Membership func(group netip.Addr, joined bool)
+
 	addrs      []netip.Prefix
 	broadcasts []netip.Addr // of the prefixes of addrs
 	groups     map[netip.Addr]int
@@ -73,6 +76,13 @@ func (l *Link) isBroadcast(a netip.Addr) bool {
 
 func (l *Link) isGroup(a netip.Addr) bool {
 	return a.IsMulticast() && (a == allSystems || l.groups[a] > 0)
+}
+
+// Groups calls f for each group the interface is in, but for all systems.
+func (l *Link) Groups(f func(group netip.Addr)) {
+	for g := range l.groups {
+		f(g)
+	}
 }
 
 // broadcastOf returns the highest address of an IPv4 prefix; /31 and /32 have no broadcast address (RFC 3021).
@@ -170,7 +180,7 @@ func (b *Box) groupLink(group netip.Addr, link int) (*Link, error) {
 }
 
 // Join makes an interface (0: routing decides) accept packets to a multicast group, and returns its index. Each Join
-// needs its Leave. Routers are not told (no IGMP): groups of the local link only.
+// needs its Leave.
 func (b *Box) Join(group netip.Addr, link int) (int, error) {
 	l, err := b.groupLink(group, link)
 	if err != nil {
@@ -183,6 +193,9 @@ func (b *Box) Join(group netip.Addr, link int) (int, error) {
 		l.groups = make(map[netip.Addr]int)
 	}
 	l.groups[group]++
+	if l.groups[group] == 1 && l.Membership != nil {
+		l.Membership(group, true)
+	}
 	return l.Index, nil
 }
 
@@ -194,5 +207,8 @@ func (b *Box) Leave(group netip.Addr, link int) {
 	}
 	if l.groups[group]--; l.groups[group] == 0 {
 		delete(l.groups, group)
+		if l.Membership != nil {
+			l.Membership(group, false)
+		}
 	}
 }

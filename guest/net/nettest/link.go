@@ -12,6 +12,7 @@ import (
 type Faults struct {
 	Loss      float64
 	Duplicate float64
+	Mark      float64 // congestion is marked, of those that may be (RFC 3168)
 	Corrupt   float64 // one bit is changed, but not of ARP, which relies on Ethernet's check sequence
 	Reorder   float64 // the frame takes Late longer
 	Late      int64
@@ -90,6 +91,9 @@ func (e *End) Send(frame []byte) {
 		e.busy = start + int64(len(frame))*1_000_000_000/f.Rate
 		at = e.busy
 	}
+	if f.Mark > 0 && r.Float64() < f.Mark {
+		frame = mark(frame)
+	}
 	at += f.Delay
 	if f.Jitter > 0 {
 		at += r.Int64N(f.Jitter)
@@ -108,6 +112,18 @@ func (e *End) Send(frame []byte) {
 	if r.Float64() < f.Duplicate {
 		e.deliver(at, frame)
 	}
+}
+
+// mark sets CE in an IPv4 frame that has ECT.
+func mark(frame []byte) []byte {
+	const ip = wire.EthernetSize
+	if len(frame) < ip+wire.IPv4Size || frame[12] != 8 || frame[13] != 0 || frame[ip+1]&3 == 0 {
+		return frame
+	}
+	frame = append([]byte(nil), frame...)
+	frame[ip+1] |= 3
+	wire.IPv4(frame[ip : ip+int(frame[ip]&15)*4]).SetChecksum()
+	return frame
 }
 
 func (e *End) deliver(at int64, frame []byte) {

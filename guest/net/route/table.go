@@ -62,15 +62,16 @@ func (t *Table) Add(e Entry) error {
 	return nil
 }
 
-// Remove removes the route to e.Prefix through e.Router and e.Link, if there is one.
-func (t *Table) Remove(e Entry) {
+// Remove removes the route to e.Prefix through e.Router and e.Link, and reports whether there was one.
+func (t *Table) Remove(e Entry) bool {
 	e.Prefix = e.Prefix.Masked()
 	for i := range t.entries {
 		if o := &t.entries[i]; o.Prefix == e.Prefix && o.Router == e.Router && o.Link == e.Link {
 			t.entries = append(t.entries[:i], t.entries[i+1:]...)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // RemoveLink removes all routes through an interface.

@@ -29,6 +29,9 @@ func (c *Conn) acknowledge(s *segment) bool {
 	case duplicate:
 		c.duplicateAck()
 	}
+	if !c.sack && c.congested(s) {
+		c.slowDown()
+	}
 	return true
 }
 

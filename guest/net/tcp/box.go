@@ -30,6 +30,8 @@ type Stats struct {
 	TailProbes         uint64
 	SACKReneged        uint64 // peers that threw away what they had acknowledged selectively
 	DuplicatesTx       uint64 // duplicates that peers have told of
+	MarksRx            uint64 // segments that a router has marked (ECN)
+	MarksAnswered      uint64 // windows reduced because of marks
 	OutOfOrder         uint64 // segments that arrived ahead of a hole
 	DuplicatesRx       uint64 // segments of which part had arrived before
 	ResetsTx           uint64
@@ -53,6 +55,7 @@ type Box struct {
 
 	Limits     Limits
 	Congestion *Congestion // of new connections; nil: Cubic
+	ECN        bool        // ask for explicit congestion notification; peers that ask get it in any case
 	Stats      Stats
 
 	conns     map[flow]*Conn

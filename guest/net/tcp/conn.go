@@ -100,7 +100,8 @@ type Conn struct {
 		recent seq    // TS.Recent
 		at     int64  // when recent was taken
 	}
-	sack        bool         // negotiated (RFC 2018 §2): both ends understand the option
+	sack        bool // negotiated (RFC 2018 §2): both ends understand the option
+	ecn         ecn
 	ackNow      bool         // an ACK is due with the next flush
 	raised      ready.Events // for Upcall, with the next flush
 	quick       int          // how many more segments are acknowledged at once

@@ -32,7 +32,9 @@ func (c *Conn) sendData(at seq, n int, fin bool) {
 		c.quick = 0 // question and answer: ACKs travel with the answers
 	}
 	c.box.Stats.Tx += uint64(n)
-	c.transmit(p, at, flags)
+	mark, tos := c.mark(at, n)
+	p.TOS = tos
+	c.transmit(p, at, flags|mark)
 }
 
 // sendSyn sends our SYN, with ACK if the peer's has arrived.
@@ -41,6 +43,7 @@ func (c *Conn) sendSyn() {
 	if c.state == SynReceived {
 		flags |= wire.ACK
 	}
+	flags |= c.synFlags()
 	c.snd.nxt = c.snd.iss + 1
 	c.snd.max = c.snd.nxt
 	c.transmit(c.box.Pool.Headers(), c.snd.iss, flags)
@@ -119,6 +122,9 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 	}
 	if flags&wire.ACK != 0 {
 		f.Ack = uint32(c.rcv.nxt)
+		if c.ecn.echo {
+			f.Flags |= wire.ECE
+		}
 	}
 	f.Window = c.announce(syn)
 	sum := wire.Pseudo(c.flow.local, c.flow.remote, wire.ProtoTCP, p.Len())
@@ -130,7 +136,7 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 		c.ackNow = false
 		c.stop(timerAck)
 	}
-	p.TTL, p.TOS, p.Link = c.Options.TTL, c.Options.TOS, c.Options.Link
+	p.TTL, p.TOS, p.Link = c.Options.TTL, c.Options.TOS&^ecnMask|p.TOS, c.Options.Link
 	b.Stats.PacketsTx++
 	b.address(&c.flow, p)
 	p.DF = !c.noDF

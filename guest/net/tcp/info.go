@@ -13,6 +13,7 @@ type Info struct {
 	Timestamps       bool
 	Scaling          bool
 	SACK             bool
+	ECN              bool
 	SendScale        uint8
 	ReceiveScale     uint8
 	RTO, RTT, RTTVar int64
@@ -51,6 +52,7 @@ func (c *Conn) Info() Info {
 		Timestamps:    c.ts.on,
 		Scaling:       c.scaling,
 		SACK:          c.sack,
+		ECN:           c.ecn.on,
 		SendScale:     c.snd.scale,
 		ReceiveScale:  c.rcv.scale,
 		RTO:           c.rtt.timeout(),

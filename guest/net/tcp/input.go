@@ -65,6 +65,8 @@ func (c *Conn) arrive(s *segment) {
 		return
 	}
 
+	c.takeMark(s)
+
 	// Sixth: URG is ignored (doc.go). Seventh: the text.
 	c.repeated(s)
 	s.trimFront(c.rcv.nxt)

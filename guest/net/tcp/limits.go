@@ -20,7 +20,7 @@ const (
 const (
 	minRTO       = 200 * millisecond // RFC 6298 §2.4 says 1 s; all of today's systems are below
 	maxRTO       = 120 * second
-	leastProbe   = 2 * millisecond   // least time until a tail loss probe, as Linux
+	leastProbe   = 4 * millisecond   // least time until a tail loss probe: a busy peer can be away for that long
 	minRTTLife   = 300 * second      // how long the least round trip is believed
 	delayedAck   = 40 * millisecond  // RFC 9293 §3.8.6.3 allows 500
 	corkTime     = 200 * millisecond // how long MSG_MORE may hold a short segment

@@ -25,6 +25,7 @@ func (c *Conn) takeSyn(s *segment) {
 	}
 	c.snd.mss = mss
 	c.sack = s.opt.SACKPermitted
+	c.negotiateECN(s)
 	if c.scaling = s.opt.HasScale; c.scaling {
 		c.snd.scale = s.opt.WindowScale
 	} else {

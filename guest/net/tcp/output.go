@@ -100,7 +100,11 @@ func (c *Conn) segmentSize(room, n int, again bool) int {
 	if room <= 0 {
 		return 0
 	}
-	size := min(room, max(mss, c.tso/mss*mss))
+	most := max(mss, c.tso/mss*mss)
+	if c.ecn.reduce {
+		most = mss // a card would repeat CWR in all segments it makes
+	}
+	size := min(room, most)
 	short := size % mss
 	if short == 0 {
 		return size

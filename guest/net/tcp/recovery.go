@@ -54,6 +54,7 @@ func (c *Conn) enterFast() {
 	now := c.box.Now()
 	c.box.Stats.FastRecoveries++
 	c.cc.lost(c.snd.max.minus(c.snd.una), now)
+	c.ecn.reduce = c.ecn.on
 	r.phase, r.point, r.valid = fast, c.snd.max, true
 	c.repeat()
 	c.cc.Size = c.cc.Threshold + dupThreshold*c.snd.mss

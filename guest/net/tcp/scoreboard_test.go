@@ -192,3 +192,35 @@ func (c *Conn) checkBoard(t *testing.T) {
 		t.Fatalf("window %d, pipe %d", c.cc.Size, c.pipe())
 	}
 }
+
+// BenchmarkScoreboardHostile is what an ACK with a block costs when the list is as long as it can be, and all blocks are
+// single segments in the midst of it.
+func BenchmarkScoreboardHostile(b *testing.B) {
+	const mss = 1000
+	p := newPeer(&testing.T{})
+	c := p.box.New()
+	c.sack, c.snd.mss, c.rtt.min, c.rtt.srtt = true, mss, millisecond, millisecond
+	c.state = Established
+	full := func() {
+		c.board.reset(0)
+		for i := range 2 * maxRanges {
+			c.board.sent(seq((i+1)*mss), int64(i+1), mss)
+		}
+		c.snd.una, c.snd.nxt, c.snd.max = 0, seq(2*maxRanges*mss), seq(2*maxRanges*mss)
+		c.rack = rack{mult: 1, reorder: true}
+	}
+	full()
+	b.ReportAllocs()
+	for i := range b.N {
+		if i%(maxRanges/2) == 0 {
+			b.StopTimer()
+			full()
+			b.StartTimer()
+		}
+		at := (2*i*1237%maxRanges + 1) * mss
+		d := delivery{now: int64(i)}
+		c.board.sack(seq(at), seq(at+mss), mss, &d)
+		c.rack.update(&d, 0, c.snd.max)
+		c.detectLoss(int64(i))
+	}
+}

@@ -42,7 +42,7 @@ import (
 //	events in,out,err,hup,rdhup
 //	pending ACCEPT HALF        conns N       waits N
 //
-// FLAGS are S F R P . (ACK) or 0 for none. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent; old: what we
+// FLAGS are S F R P . (ACK) E (ECE) W (CWR) or 0 for none. ecn N is the field of the IP header. Options are mss N, ws N, sackok, TS val N ecr N (ecr ours: what we last sent; old: what we
 // sent before that; first: what we sent with the first data), sack START:END START:END …
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
@@ -124,6 +124,7 @@ type sent struct {
 	seq     seq
 	ack     seq
 	flags   uint8
+	tos     uint8
 	wnd     int
 	len     int
 	options wire.TCPOptions
@@ -179,7 +180,7 @@ func (p *peer) capture(k *packet.Packet) {
 	if !ok || k.Src != hostAddr || k.Dst != peerAddr {
 		p.fatal("sent a malformed segment, or to %v:%d", k.Dst, h.DstPort())
 	}
-	s := sent{at: p.now, seq: seq(h.Seq()), ack: seq(h.Ack()), flags: h.Flags(), wnd: int(h.Window())}
+	s := sent{at: p.now, seq: seq(h.Seq()), ack: seq(h.Ack()), flags: h.Flags(), tos: k.TOS, wnd: int(h.Window())}
 	s.options.Parse(h.Options())
 	p.ours = h.SrcPort()
 	if s.flags&wire.SYN != 0 {
@@ -210,7 +211,7 @@ func flagString(f uint8) string {
 	for _, x := range []struct {
 		bit  uint8
 		name byte
-	}{{wire.SYN, 'S'}, {wire.FIN, 'F'}, {wire.RST, 'R'}, {wire.PSH, 'P'}, {wire.ACK, '.'}} {
+	}{{wire.SYN, 'S'}, {wire.FIN, 'F'}, {wire.RST, 'R'}, {wire.PSH, 'P'}, {wire.ACK, '.'}, {wire.ECE, 'E'}, {wire.CWR, 'W'}} {
 		if f&x.bit != 0 {
 			b = append(b, x.name)
 		}
@@ -489,6 +490,8 @@ func (p *peer) set(f []string) {
 		o.RecvBuffer = p.number(f, 2, 0)
 	case "sndbuf":
 		o.SendBuffer = p.number(f, 2, 0)
+	case "ecn": // of the box
+		p.box.ECN = true
 	case "congestion":
 		o.Congestion = CongestionNamed(f[2])
 	case "rcvmax": // of the box: lets the window be scaled
@@ -534,15 +537,16 @@ type described struct {
 	flags      uint8
 	from, len  int
 	ack, wnd   int
+	ecn        int
 	hasOptions bool
 	options    wire.TCPOptions
 }
 
 // describe takes a line apart; acked is the initial sequence number of the end whose data it acknowledges.
 func (p *peer) describe(f []string, acked seq) described {
-	d := described{ack: absent, wnd: absent}
+	d := described{ack: absent, wnd: absent, ecn: absent}
 	for _, x := range f[0] {
-		d.flags |= map[rune]uint8{'S': wire.SYN, 'F': wire.FIN, 'R': wire.RST, 'P': wire.PSH, '.': wire.ACK, 'U': wire.URG}[x]
+		d.flags |= map[rune]uint8{'S': wire.SYN, 'F': wire.FIN, 'R': wire.RST, 'P': wire.PSH, '.': wire.ACK, 'U': wire.URG, 'E': wire.ECE, 'W': wire.CWR}[x]
 	}
 	var end int
 	if _, err := fmt.Sscanf(f[1], "%d:%d(%d)", &d.from, &end, &d.len); err != nil || end-d.from != d.len {
@@ -562,6 +566,8 @@ func (p *peer) describe(f []string, acked seq) described {
 			d.ack = n
 		case "win":
 			d.wnd = n
+		case "ecn":
+			d.ecn = n
 		case "port":
 			p.port = uint16(n)
 		default:
@@ -649,6 +655,7 @@ func (p *peer) arrives(f []string) {
 	k.Sum(&sum)
 	wire.TCP(b[:n]).SetChecksum(sum.Checksum())
 	k.Src, k.Dst, k.Proto = peerAddr, hostAddr, wire.ProtoTCP
+	k.TOS = uint8(max(d.ecn, 0))
 	p.box.Receive(k)
 }
 
@@ -678,6 +685,7 @@ func (p *peer) expect(f []string) {
 		s.seq.minus(base)+s.len, s.len, s.ack.minus(p.irs), s.wnd, s.options)
 	switch {
 	case s.flags != d.flags, s.seq.minus(base) != d.from, s.len != d.len,
+		d.ecn != absent && int(s.tos) != d.ecn,
 		d.ack != absent && (s.ack.minus(p.irs) != d.ack), d.wnd != absent && s.wnd != d.wnd:
 		p.fatal("sent %s", describe)
 	}

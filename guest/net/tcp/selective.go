@@ -24,7 +24,7 @@ func (c *Conn) selective(s *segment, n int, limited bool, now int64) {
 	if s.opt.SACKs > 0 {
 		c.takeBlocks(s, before, &d)
 	}
-	if n == 0 && d.bytes == 0 && !d.dup && !r.probe.out && c.rec.dups < dupThreshold {
+	if n == 0 && d.bytes == 0 && !d.dup && !r.probe.out && c.rec.dups < dupThreshold && !c.congested(s) {
 		return
 	}
 	c.sampleDelivery(&d, before)
@@ -36,6 +36,11 @@ func (c *Conn) selective(s *segment, n int, limited bool, now int64) {
 	newly := c.detectLoss(now) + c.blindLoss(n)
 	if c.undo(&d, n) {
 		newly = 0
+	}
+	if newly == 0 && c.congested(s) {
+		c.box.Stats.MarksAnswered++
+		c.reduce(&d, n, reducing)
+		return
 	}
 	c.touch() // less is in the network: something may be sent
 	c.respond(&d, n, newly, limited)
@@ -191,6 +196,7 @@ func (c *Conn) reduce(d *delivery, n int, p phase) {
 	flight := c.snd.max.minus(c.snd.una) + n
 	r.save(c)
 	c.cc.lost(min(flight, c.cc.Size), d.now)
+	c.ecn.reduce = c.ecn.on // whatever the reason (RFC 3168 §6.1.2)
 	r.phase, r.point, r.valid = p, c.snd.max, true
 	r.prr = prr{flight: max(flight-c.board.sacked+d.bytes-n, c.snd.mss)}
 	c.proportional(d.bytes, false)

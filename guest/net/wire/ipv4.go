@@ -107,3 +107,18 @@ func (h IPv4) Encode(f *IPv4Fields) {
 	copy(h[16:20], dst[:])
 	h.SetChecksum()
 }
+
+// RouterAlertSize is the length of an IPv4 header with the option that makes routers look at a packet for others
+// (RFC 2113), in bytes.
+const RouterAlertSize = IPv4Size + 4
+
+// EncodeRouterAlert stores a header with that option into b, which has RouterAlertSize bytes. f.TotalLen is for a header
+// without options.
+func EncodeRouterAlert(b []byte, f *IPv4Fields) {
+	h := IPv4(b[:RouterAlertSize])
+	h[:IPv4Size].Encode(f)
+	h[0] = 4<<4 | RouterAlertSize/4
+	h[20], h[21], h[22], h[23] = 148, 4, 0, 0
+	h.SetTotalLen(f.TotalLen + 4)
+	h.SetChecksum()
+}

@@ -11,6 +11,7 @@ import (
 
 	"ukvm.dev/internal/build"
 	"ukvm.dev/monitor/kvm"
+	"ukvm.dev/netif/policy"
 )
 
 func (h *Host) checkKVM() Result {
@@ -108,6 +109,29 @@ func (h *Host) checkTAP() Result {
 		return Result{check, Warn, "--net tap does not work, as you may not open /dev/net/tun; --net user needs nothing", "sudo chmod 666 /dev/net/tun"}
 	}
 	return Result{check, Warn, "--net tap does not work: " + firstLine(err.Error()) + "; --net user needs nothing", "sudo modprobe tun"}
+}
+
+func (h *Host) checkPolicy() Result {
+	const check = "policy"
+	err := h.Policy()
+	switch {
+	case err == nil:
+		return Result{check, OK, "--policy can have the kernel check packets of --net tap", ""}
+	case errors.Is(err, policy.ErrUnsupported):
+		return Result{check, Warn, "--policy does not work: the kernel has no TCX", "boot Linux 6.6 or later"}
+	case errors.Is(err, fs.ErrPermission):
+		return Result{check, Warn, "--policy does not work, as it takes CAP_BPF and CAP_NET_ADMIN", "run ukvm as root where --policy is wanted"}
+	}
+	return Result{check, Warn, "--policy does not work: " + firstLine(err.Error()), "look for the reason with: sudo dmesg | grep -i bpf"}
+}
+
+func (h *Host) checkPing() Result {
+	const check = "ping"
+	if err := h.Ping(); err != nil {
+		return Result{check, Warn, "guests on --net user cannot ping others than their router: " + firstLine(err.Error()),
+			`sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"`}
+	}
+	return Result{check, OK, "guests on --net user can ping", ""}
 }
 
 func (h *Host) checkPorts() Result {

@@ -34,6 +34,8 @@ type Host struct {
 	Writable  func(dir string) error                                      // makes a file in a directory, and the directory if need be
 	Open      func(path string) error                                     // opens for reading and writing
 	Mode      func(path string) (mode uint32, group string, err error)    // permission bits and group of a file
+	Ping      func() error                                                // makes an ICMP socket, and closes it
+	Policy    func() error                                                // asks the kernel for what policies take
 	ReadFile  func(path string) ([]byte, error)
 	Files     func() (limit uint64, err error) // RLIMIT_NOFILE, the hard one
 	NetAdmin  bool                             // CAP_NET_ADMIN
@@ -47,7 +49,7 @@ func Examine(ctx context.Context, h *Host) []Result {
 	if kvm.Status == OK {
 		results = append(results, h.checkGuest(ctx))
 	}
-	return append(results, h.checkGo(ctx), h.checkCache(), h.checkTAP(), h.checkPorts(), h.checkMemory(), h.checkFiles())
+	return append(results, h.checkGo(ctx), h.checkCache(), h.checkTAP(), h.checkPolicy(), h.checkPorts(), h.checkPing(), h.checkMemory(), h.checkFiles())
 }
 
 // Failed reports whether guests cannot run.

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"ukvm.dev/internal/build"
 	"ukvm.dev/monitor/kvm"
+	"ukvm.dev/netif/policy"
 )
 
 // healthy is a host on which everything works, with the files of a small /proc.
@@ -36,6 +38,8 @@ func healthy() (*Host, map[string]string) {
 			}
 			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 		},
+		Ping:     func() error { return nil },
+		Policy:   func() error { return nil },
 		Files:    func() (uint64, error) { return 1 << 20, nil },
 		NetAdmin: true,
 	}, files
@@ -49,7 +53,7 @@ func TestHealthy(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if len(results) != 8 || Failed(results) {
+	if len(results) != 10 || Failed(results) {
 		t.Errorf("%d results, failed: %v", len(results), Failed(results))
 	}
 }
@@ -117,6 +121,18 @@ func TestFindings(t *testing.T) {
 			h.Open = func(string) error { return fs.ErrPermission }
 		}, "tap", Warn, "chmod 666 /dev/net/tun"},
 		{"not admin", func(h *Host, _ map[string]string) { h.NetAdmin = false }, "tap", Warn, "ip tuntap add"},
+		{"no TCX", func(h *Host, _ map[string]string) {
+			h.Policy = func() error { return fmt.Errorf("%w: x", policy.ErrUnsupported) }
+		}, "policy", Warn, "6.6"},
+		{"no CAP_BPF", func(h *Host, _ map[string]string) {
+			h.Policy = func() error { return fmt.Errorf("query: %w", syscall.EPERM) }
+		}, "policy", Warn, "as root"},
+		{"broken BPF", func(h *Host, _ map[string]string) {
+			h.Policy = func() error { return errors.New("query: no space") }
+		}, "policy", Warn, "dmesg"},
+		{"no ping", func(h *Host, _ map[string]string) {
+			h.Ping = func() error { return fmt.Errorf("make ICMP socket: %w", syscall.EACCES) }
+		}, "ping", Warn, "ping_group_range"},
 		{"low ports", func(h *Host, files map[string]string) {
 			delete(files, "/proc/sys/net/ipv4/ip_unprivileged_port_start")
 		}, "ports", Warn, "ip_unprivileged_port_start=80"},

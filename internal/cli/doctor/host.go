@@ -12,6 +12,8 @@ import (
 
 	"ukvm.dev/internal/build"
 	"ukvm.dev/monitor/kvm"
+	"ukvm.dev/netif/policy"
+	"ukvm.dev/netif/user"
 )
 
 // Here is the host this runs on.
@@ -28,6 +30,8 @@ func Here() *Host {
 		Writable: writable,
 		Open:     open,
 		Mode:     mode,
+		Ping:     user.PingAllowed,
+		Policy:   policy.Supported,
 		ReadFile: os.ReadFile,
 		Files: func() (uint64, error) {
 			var l unix.Rlimit

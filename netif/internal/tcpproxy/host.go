@@ -246,7 +246,10 @@ func (p *Proxy) flushLocked() {
 	}
 	parts := p.gather.parts
 	if c.pend.size == 0 && c.writable {
-		n, err := unix.Writev(c.fd, parts)
+		for _, b := range parts {
+			p.vector.Add(b)
+		}
+		n, err := p.vector.Write(c.fd)
 		switch {
 		case err == nil:
 			for n > 0 {

@@ -33,6 +33,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/iovec"
 )
 
 const (
@@ -89,6 +90,7 @@ type Proxy struct {
 	lost      uint64 // frames that did not fit
 	outputs   uint   // calls of Output
 	gather    gather
+	vector    iovec.Vector // of its pieces
 	memory    pieces
 	events    [64]unix.EpollEvent
 	scratch   [largePiece]byte

@@ -153,7 +153,7 @@ func TestTwoCards(t *testing.T) {
 		fmt.Fprint(c, "GET /addresses HTTP/1.0\r\n\r\n")
 		buf := make([]byte, 4096)
 		n, _ := readAll(c, buf)
-		if got := string(buf[:n]); !strings.Contains(got, `"eth0":["10.0.2.15/24"]`) || !strings.Contains(got, `"eth1":["`+tapGuest+`/24"]`) {
+		if got := string(buf[:n]); !strings.Contains(got, `"eth0":["10.0.2.15/24","fe80::`) || !strings.Contains(got, `,"fd00::`) || !strings.Contains(got, `"eth1":["`+tapGuest+`/24"]`) {
 			t.Errorf("by %s the guest answers %q", address.addr, got)
 		}
 	}
