@@ -79,19 +79,27 @@ func (c *conn) read(b []byte) {
 		c.in = append(c.in, b...)
 		b = c.in
 	}
-	out := c.out
-	held := len(out) > 0 // they wait for OnDrain, and so did b
-	b, out = c.serve(b, out)
-	if !held {
-		out = c.send(out)
+	if len(c.out) == 0 { // else b waits for OnDrain, as they do
+		b = c.answerAll(b)
 	}
-	c.out = out
 	c.keep(b)
 	c.pace()
 	c.finishIfDone()
 }
 
-// serve answers all complete requests in b, and returns what is left of it and the answers.
+// answerAll answers the complete requests in b, until answers must wait, and returns what is left of b.
+func (c *conn) answerAll(b []byte) (rest []byte) {
+	for {
+		rest, c.out = c.serve(b, c.out)
+		c.out = c.send(c.out)
+		if len(c.out) > 0 || len(rest) == 0 || len(rest) == len(b) {
+			return rest
+		}
+		b = rest
+	}
+}
+
+// serve answers complete requests in b, as far as answers have room, and returns what is left of it and the answers.
 func (c *conn) serve(b, out []byte) (rest, answers []byte) {
 	for len(b) > 0 && !c.last && len(out) < maxOutput {
 		if c.body > 0 {
@@ -180,10 +188,7 @@ func (c *conn) drain() {
 		return
 	}
 	if len(c.in) > 0 && !c.last {
-		b, out := c.serve(c.in, c.out)
-		c.out = c.send(out)
-		c.keep(b)
-		if len(c.out) > 0 {
+		if c.keep(c.answerAll(c.in)); len(c.out) > 0 {
 			return
 		}
 	}
