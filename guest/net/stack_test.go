@@ -428,7 +428,7 @@ func FuzzFrames(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := i.Configure(hypercall.NetConfig{Addr: [4]byte{10, 0, 0, 1}, Prefix: 24, Flags: uint32(len(data)) & 1}); err != nil {
+		if err := i.Configure(hypercall.NetConfig{Addr: [4]byte{10, 0, 0, 1}, Prefix: 24, Flags: uint32(len(data))&1 | hypercall.NetIP6 | hypercall.NetRouter}); err != nil {
 			t.Fatal(err)
 		}
 		h := &host{Stack: s, addr: netip.MustParseAddr("10.0.0.1"), iface: i}
