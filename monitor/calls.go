@@ -58,6 +58,7 @@ func (vm *VM) call(number int) error {
 var errEnded = errors.New("ended")
 
 func (vm *VM) halt(a hypercall.HaltArgs) error {
+	vm.sendLast()
 	if a.Signal != 0 {
 		if a.Signal > 64 {
 			return violation("ended by signal %d, which does not exist", a.Signal)

@@ -15,6 +15,8 @@ import (
 
 	"ukvm.dev/hypercall"
 	"ukvm.dev/internal/kvmtest"
+	"ukvm.dev/netif"
+	"ukvm.dev/netif/pair"
 )
 
 // sleeper is a guest that waits for signals, and ends with the first one's bit as its status. One that comes before it
@@ -146,6 +148,30 @@ func TestSignals(t *testing.T) {
 		if err := vm.Signal(s); !errors.Is(err, ErrConfig) {
 			t.Errorf("signal %d: %v", s, err)
 		}
+	}
+}
+
+// TestLastFrame checks that a frame is sent that the guest has queued just before its end.
+func TestLastFrame(t *testing.T) {
+	const avail = 16 * hypercall.QueueLen // offset of the available ring
+	a, b, err := pair.New(pair.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	defer b.Close()
+	transmit := hypercall.RingsVA + hypercall.QueueSize
+	code := new(kvmtest.Code).Start("upcall").
+		Store(transmit, uint64(kvmtest.DataVA)).Store(transmit+8, hypercall.NetHeaderSize+60).
+		Store(transmit+avail, 1<<16).Label("upcall").Halt(3)
+	err = runGuest(t, code, Config{NICs: []NIC{{Link: a, Config: netif.Config{MTU: 1500}}}})
+	var e *ExitError
+	if !errors.As(err, &e) || e.Code != 3 {
+		t.Errorf("the guest ended with %v", err)
+	}
+	frames := []netif.Frame{{Data: [][]byte{make([]byte, 1600)}}}
+	if n, err := b.Receive(frames); n != 1 || err != nil || frames[0].Len != 60 {
+		t.Errorf("%d frames of %d bytes have arrived: %v", n, frames[0].Len, err)
 	}
 }
 

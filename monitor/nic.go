@@ -81,6 +81,14 @@ func (vm *VM) serveRings() (moved bool, err error) {
 	return moved, nil
 }
 
+// sendLast sends what a guest has queued that ends now: a program's last answer, perhaps, written just before. A queue that
+// makes no sense is no reason any more to end the guest otherwise than it wants.
+func (vm *VM) sendLast() {
+	for _, n := range vm.nics {
+		_ = n.device.Transmit()
+	}
+}
+
 // ringsMoved reports whether a device has news that the guest wants.
 func (vm *VM) ringsMoved() bool {
 	for _, n := range vm.nics {

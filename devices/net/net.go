@@ -81,6 +81,12 @@ func (d *Device) Serve() (moved bool, err error) {
 	return sent || got, err
 }
 
+// Transmit sends what the guest has queued, and looks for nothing that has arrived. Errors are those of Serve.
+func (d *Device) Transmit() error {
+	_, err := d.transmit()
+	return err
+}
+
 func (d *Device) transmit() (moved bool, err error) {
 	n, err := d.tx.Waiting()
 	if err != nil {
