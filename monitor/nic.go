@@ -99,11 +99,12 @@ func (vm *VM) ringsMoved() bool {
 	return false
 }
 
-// A guest that is busy for long does not poll, so its rings are served on the side: soon after it has begun to run,
-// and less and less often if there is nothing to do.
+// A guest that is busy for long does not poll, so its rings are served on the side: soon after it has begun to run, and
+// less and less often if there is nothing to do. The longest pace is a little more than nextUpcall: then they are served
+// with the upcalls that a busy guest wants anyway, and cost no interruption of their own.
 const (
 	minPace = 1_000_000 // ns
-	maxPace = 12_000_000
+	maxPace = nextUpcall + 2_000_000
 )
 
 // pacing sets when the rings are served next if the guest does not ask before.
