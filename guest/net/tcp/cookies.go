@@ -43,11 +43,7 @@ func (k *cookieSource) init(random func() uint64) {
 
 // hash is F(flow, period); period -1 stands for F(flow).
 func (k *cookieSource) hash(f *flow, period int64) uint32 {
-	a, b := f.local.As16(), f.remote.As16()
-	return uint32(sipHash(k.k0, k.k1, [...]uint64{
-		load(a[:8]), load(a[8:]), load(b[:8]), load(b[8:]),
-		uint64(f.localPort)<<16 | uint64(f.remotePort) | uint64(period)<<32,
-	}))
+	return uint32(f.hash(k.k0, k.k1, uint64(f.localPort)<<16|uint64(f.remotePort)|uint64(period)<<32))
 }
 
 // make returns the cookie for a SYN with a sequence number and an index of cookieMSS.
