@@ -81,7 +81,7 @@ func TestGoodput(t *testing.T) {
 // TestGoodputCubic is on a long and fast path, which CUBIC is for: it must get more through than NewReno.
 func TestGoodputCubic(t *testing.T) {
 	if raceEnabled {
-		t.Skip("too slow to be worth it")
+		t.Skip("the race detector makes it too slow to be worth it")
 	}
 	f := nettest.Faults{Loss: 0.0002, Delay: 50_000_000, Rate: 12_500_000}
 	sum := map[string]float64{}
@@ -103,7 +103,7 @@ func TestGoodputCubic(t *testing.T) {
 func TestGoodputMarked(t *testing.T) {
 	const size = 4 << 20
 	if raceEnabled {
-		t.Skip("too slow to be worth it")
+		t.Skip("the race detector makes it too slow to be worth it")
 	}
 	for _, sack := range []bool{true, false} {
 		w := newWorld(t, 1, nettest.Faults{Mark: 0.01, Delay: 10_000_000, Rate: 125_000_000}, offload)

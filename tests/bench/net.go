@@ -22,7 +22,13 @@ type netContender struct {
 	host string // its address
 	http string // its port for HTTP
 	run  func() (*server, error)
+
+	peer  int  // index of the contender that it is held against; its own index: none
+	brief bool // it is measured by its requests alone
 }
+
+// requestRows is how many of netRows, from the first on, are about requests.
+const requestRows = 2
 
 // netRows are what is measured of each contender.
 var netRows = []struct {
@@ -92,33 +98,35 @@ func (w *world) network(image string, far *farSide) ([]row, error) {
 	contenders := []netContender{
 		{"native over veth", far.addr, "8080", func() (*server, error) {
 			return far.serve([]string{"GOMAXPROCS=1"}, image)
-		}},
+		}, 0, false},
 		{"ukvm, TAP", "10.99.0.2", "8080", func() (*server, error) {
 			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "tap=bench0,ip=10.99.0.2/24", image)
-		}},
+		}, 0, false},
 		{"native over loopback", "127.0.0.1", "8080", func() (*server, error) {
 			return serve([]string{"GOMAXPROCS=1"}, image)
-		}},
+		}, 2, false},
 		{"ukvm, user network", "127.0.0.2", "8080", func() (*server, error) {
 			return serve(nil, append(user, image)...)
-		}},
+		}, 2, false},
 	}
-	peer := []int{0, 0, 2, 2}
 	other, missing := installed(w.dir, far)
 	for _, name := range missing {
 		fmt.Fprintf(os.Stderr, "bench: %s is not installed and is left out\n", name)
 	}
-	// Other servers are measured by their requests alone.
-	all := append(contenders, other...)
-	values := make([][][]float64, len(all)) // by contender, row, run
+	return w.compare(append(contenders, other...))
+}
+
+// compare measures contenders alternately, and makes rows of the medians.
+func (w *world) compare(contenders []netContender) (rows []row, err error) {
+	values := make([][][]float64, len(contenders)) // by contender, row, run
 	for i := range values {
 		values[i] = make([][]float64, len(netRows))
 	}
 	for n := range w.n + 1 {
-		for i := range all {
-			v, err := all[i].once(i >= len(contenders))
+		for i := range contenders {
+			v, err := contenders[i].once()
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", all[i].name, err)
+				return nil, fmt.Errorf("%s: %w", contenders[i].name, err)
 			}
 			for k := range v {
 				if n > 0 { // the first is to warm up
@@ -127,19 +135,14 @@ func (w *world) network(image string, far *farSide) ([]row, error) {
 			}
 		}
 	}
-	var rows []row
 	for k, r := range netRows {
-		for i := range all {
+		for i, c := range contenders {
 			if len(values[i][k]) == 0 {
 				continue
 			}
-			made := w.row(r.name+", "+all[i].name, values[i][k], r.unit)
-			p := 0
-			if i < len(peer) {
-				p = peer[i]
-			}
-			if i != p {
-				made = made.against(contenders[p].name, values[p][k])
+			made := w.row(r.name+", "+c.name, values[i][k], r.unit)
+			if c.peer != i {
+				made = made.against(contenders[c.peer].name, values[c.peer][k])
 			}
 			rows = append(rows, made)
 		}
@@ -147,8 +150,8 @@ func (w *world) network(image string, far *farSide) ([]row, error) {
 	return rows, nil
 }
 
-// once starts the contender and measures all rows, or the first two.
-func (c *netContender) once(short bool) (values []float64, err error) {
+// once starts the contender and measures its rows.
+func (c *netContender) once() (values []float64, err error) {
 	s, err := c.run()
 	if err != nil {
 		return nil, err
@@ -164,10 +167,11 @@ func (c *netContender) once(short bool) (values []float64, err error) {
 	if _, err := load(c.host+":"+c.http, conns, netRun/4); err != nil { // to warm up
 		return nil, err
 	}
-	for i, r := range netRows {
-		if short && i == 2 {
-			break
-		}
+	measured := netRows
+	if c.brief {
+		measured = measured[:requestRows]
+	}
+	for _, r := range measured {
 		v, err := r.measure(c, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.name, err)

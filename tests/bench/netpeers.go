@@ -87,7 +87,7 @@ func installed(dir string, far *farSide) (found []netContender, missing []string
 				return nil, err
 			}
 			return far.serve(nil, words...)
-		}})
+		}, 0, true})
 	}
 	return found, missing
 }
