@@ -70,6 +70,12 @@
 // where the constants are. What comes from the network is hostile: each parser checks once and is fuzzed (testdata/fuzz),
 // and so is the stack as a whole (FuzzFrames).
 //
+// # The end
+//
+// When the program ends, by main's return or os.Exit, its sockets are closed, and the guest stays until peers have
+// acknowledged what was written, for some time at most (closing.go). The program itself stands still meanwhile (posix.AtExit).
+// After a panic, or death by a signal, only what the peers' windows have room for leaves.
+//
 // # Tests
 //
 // tests/conformance has scripts, packet by packet, for TCP in the whole stack, package tcp for itself; this package's

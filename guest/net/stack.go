@@ -67,6 +67,7 @@ type Stack struct {
 	events     *event.Loop
 	sockets    int
 	after      []func() // to be called when mu has been given back
+	closing    closing
 
 	public    bool                // the monitor is to know the counters
 	published []hypercall.Counter // what it knows
@@ -114,11 +115,12 @@ func (s *Stack) enter() {
 // delivers, cards are told of their new packets, and the alarm is set.
 func (s *Stack) leave() {
 	s.complete()
+	s.settle()
 	for _, i := range s.interfaces {
 		i.NIC.Sync()
 	}
 	next, ok := s.wheel.Next()
-	if s.events.Pending() {
+	if s.events.Pending() && s.closing.done == nil {
 		next, ok = s.now, true // callbacks never run within a call
 	}
 	if ok && (s.armed == 0 || next < s.armed) {
@@ -151,7 +153,7 @@ const turnRounds = 16
 // turn is leave for who brings work from outside, a driver or the clock: the event loop's callbacks run first, so that
 // their answers go out together, and with the ACKs.
 func (s *Stack) turn() {
-	if s.events.InUse() {
+	if s.events.InUse() && s.closing.done == nil {
 		for range turnRounds {
 			s.boxes.TCP.Tell()
 			if !s.events.Pending() {

@@ -90,6 +90,7 @@ func (l *lazyStack) start() {
 	l.stack.public = true
 	l.stack.publish()
 	l.stack.leave()
+	posix.AtExit(func() { <-l.stack.Close() })
 	for _, name := range l.stack.awaitAddresses(patience) {
 		println("ukvm: network card", name+": no DHCP server answers; the program goes on without an address for now")
 	}

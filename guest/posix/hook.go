@@ -8,6 +8,9 @@ import (
 
 // hook is kernel.Hook.
 func hook(trap, a1, a2, a3, a4, a5, a6 uintptr, p1, p2, p3, p4, p5, p6 unsafe.Pointer) (r1, errno uintptr, ok bool) {
+	if ending.Load() {
+		select {}
+	}
 	return system.call(trap, args{a1, a2, a3, a4, a5, a6, p1, p2, p3, p4, p5, p6})
 }
 

@@ -31,6 +31,11 @@ func programArgs() []string
 //go:linkname programEnviron syscall.runtime_envs
 func programEnviron() []string
 
+// addExitHook has f called when the program ends, whatever its status.
+//
+//go:linkname addExitHook os.ukvmAddExitHook
+func addExitHook(f func())
+
 // bootArchive is the archive of --copy.
 //
 // Safety: the monitor maps it read-only at a fixed address outside all Go memory before the guest starts, for good.

@@ -6,6 +6,8 @@ package posix
 
 func limitStacks(memory uint64) {}
 
+func addExitHook(f func()) {}
+
 func programArgs() []string { return nil }
 
 func programEnviron() []string { return nil }

@@ -14,7 +14,8 @@
 //     kernel's gate if runtime·ukvmgateptr is set, with SYSCALL's own contract, and stays a SYSCALL otherwise, so that
 //     the image also runs as a Linux program (sites.go).
 //   - The ELF entry point carries the image header of package hypercall (entry.go).
-//   - Packages runtime, os and net import ukvm/kernel, ukvm/posix and ukvm/net (imports.go).
+//   - Packages runtime, os and net import ukvm/kernel, ukvm/posix and ukvm/net; os has a function for ukvm/posix that adds
+//     to what runs at a program's end (imports.go).
 //   - syscall.Syscall, Syscall6, RawSyscall and RawSyscall6 first offer the call to kernel.Hook (hook.go), and
 //     internal/syscall/unix.Fcntl is made with one of them (fcntl.go).
 //

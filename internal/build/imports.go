@@ -7,14 +7,25 @@ import "fmt"
 // there is package net. has tells which packages of the operating system there are.
 func patchImports(has func(name string) bool) map[string]string {
 	files := map[string]string{}
-	for _, p := range [...]struct{ std, guest string }{
-		{"runtime", "kernel"},
-		{"os", "posix"},
-		{"net", "net"},
+	for _, p := range [...]struct{ std, guest, more string }{
+		{"runtime", "kernel", ""},
+		{"os", "posix", exitHook},
+		{"net", "net", ""},
 	} {
 		if has(p.guest) {
-			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport _ \"ukvm/%s\"\n", p.std, p.guest)
+			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport _ \"ukvm/%s\"\n%s", p.std, p.guest, p.more)
 		}
 	}
 	return files
 }
+
+// exitHook gives ukvm/posix the runtime's hooks at the end of a program, which the host's copy of it could not import.
+const exitHook = `
+import (
+	"internal/runtime/exithook"
+	_ "unsafe"
+)
+
+//go:linkname ukvmAddExitHook
+func ukvmAddExitHook(f func()) { exithook.Add(exithook.Hook{F: f, RunOnFailure: true}) }
+`

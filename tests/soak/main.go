@@ -29,7 +29,7 @@ const older = "go1.25.5"
 var stages = []stage{
 	{"guests", "One program an idea", tests(all, "./tests/guests")},
 	{"std", "Go's own tests", tests(all, "./tests/std")},
-	{"network", "The network", tests(all, "./tests/e2e/network")},
+	{"network", "The network", tests(all, "./tests/e2e/network", "./tests/e2e/attack")},
 	{"users", "The command line and the library", tests(all, "./tests/e2e/cli", "./tests/e2e/embed")},
 	{"host", "Everything else", rest},
 	{"older-guests", "One program an idea, built with " + older, tests(allOlder, "./tests/guests")},

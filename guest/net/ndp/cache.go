@@ -214,3 +214,6 @@ func (b *Box) Lookup(addr netip.Addr) (wire.MAC, bool) {
 	}
 	return wire.MAC{}, false
 }
+
+// Waiting is how many packets wait for a neighbour to answer.
+func (b *Box) Waiting() int { return b.waiting }

@@ -50,7 +50,7 @@ var attacks = []struct {
 func floodSize() int { return sample(20_000, 1_000_000) }
 func floodRate() int { return sample(20_000, 50_000) }
 
-func slowCount() int { return sample(100, 1000) }
+func slowCount() int { return sample(100, 500) }
 
 // TestAttacks attacks a guest of 64 MiB in every way. Its client is served all the time, and afterwards everything is as
 // it was before.
@@ -75,8 +75,8 @@ func TestAttacks(t *testing.T) {
 			if r.resident > v.limit || r.resident > before.Resident+attack.grown {
 				t.Errorf("the guest had %d KiB, and %d before", r.resident>>10, before.Resident>>10)
 			}
-			// Half-open connections, at most 1024, and datagrams that are not whole, are kept for a minute.
-			if heap := before.Heap + sample[int64](6, 1)*megabyte; after.Heap > heap || after.Resident > before.Resident+8*megabyte {
+			// Half-open connections, at most 1024, and datagrams that are not whole, are kept for a minute; tables stay.
+			if heap := before.Heap + sample[int64](6, 2)*megabyte; after.Heap > heap || after.Resident > before.Resident+8*megabyte {
 				t.Errorf("something is left: %+v, before %+v", after, before)
 			}
 			if n := v.end()[attack.counter]; n < uint64(attack.least) {

@@ -161,6 +161,7 @@ func (v *victim) rest(want int64) (m memory) {
 	deadline := time.Now().Add(patience)
 	for {
 		var err error
+		v.client.CloseIdleConnections() // questions at the same time make more than one
 		if m, err = v.memory(true); err != nil {
 			v.t.Fatal(err)
 		}

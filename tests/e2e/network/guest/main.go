@@ -3,8 +3,10 @@
 //
 //	guest offline
 //	guest get URL
+//	guest part close|exit|return BYTES
 //
-// which print what a program finds where there is no network, and what a URL has. It also runs natively.
+// which print what a program finds where there is no network, and what a URL has, and send bytes and end. It also runs
+// natively.
 package main
 
 import (
@@ -31,6 +33,8 @@ func main() {
 		run = offline
 	case len(os.Args) == 3 && os.Args[1] == "get":
 		run = get
+	case len(os.Args) == 4 && os.Args[1] == "part":
+		run = func() error { return part(os.Args[2], os.Args[3]) }
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)

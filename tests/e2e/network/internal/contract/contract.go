@@ -31,6 +31,12 @@ const (
 	KeepAliveCount = 3
 )
 
+// What guest part sends are Bytes of this seed; exit ends it with this code.
+const (
+	PartSeed = 77
+	PartCode = 3
+)
+
 // Stats is what the guest says of itself: GET /stats, after a collection.
 type Stats struct {
 	Goroutines int
