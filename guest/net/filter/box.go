@@ -3,6 +3,7 @@ package filter
 import (
 	"slices"
 
+	"ukvm.dev/guest/net/bucket"
 	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/packet"
 )
@@ -39,7 +40,7 @@ type Box struct {
 	track     conntrack.Packet
 	stack     [MaxDepth]frame
 	answering bool
-	logs      bucket
+	logs      bucket.Bucket
 }
 
 // frame is where to go on after a jump: rules[at:end].
@@ -53,7 +54,7 @@ const unnamed = 1 << MaxNames
 func (b *Box) Load(t *Table, interfaces []string) *Table {
 	old := b.table
 	b.table = t
-	b.logs = newBucket(LogRate, 1e9, LogBurst)
+	b.logs = bucket.Bucket{}
 	b.Interfaces(interfaces)
 	return old
 }

@@ -226,8 +226,7 @@ func (c *compiler) rule(s *Rule) (r rule, wrong string) {
 			return r, "the limit makes no sense"
 		}
 		set(overLimit, l.Over)
-		k := newBucket(l.Events, int64(l.Per), l.Burst)
-		r.limit = &k
+		r.limit = &limit{cost: max(int64(l.Per)/int64(l.Events), 1), burst: int64(l.Burst)}
 	}
 	if len(s.Prefix) > MaxPrefix {
 		return r, "the log prefix is longer than " + strconv.Itoa(MaxPrefix) + " bytes"

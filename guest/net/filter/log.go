@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strconv"
 
+	"ukvm.dev/guest/net/bucket"
 	"ukvm.dev/guest/net/conntrack"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/wire"
@@ -11,7 +12,7 @@ import (
 
 // log reports a packet, unless too many have been.
 func (b *Box) log(h Hook, p *packet.Packet, r *rule) {
-	if b.Log == nil || !b.logs.take(b.Now()) {
+	if b.Log == nil || !b.logs.Take(b.Now(), bucket.Second(LogRate), LogBurst) {
 		return
 	}
 	b.Log(b.header.line(h, p, r))

@@ -1,5 +1,7 @@
 package filter
 
+import "ukvm.dev/guest/net/bucket"
+
 // match says which conditions a rule has.
 type match uint16
 
@@ -39,7 +41,7 @@ type rule struct {
 	dstPort, srcPort portSet
 	src, dst         addrSet
 	types            *[4]uint64
-	limit            *bucket
+	limit            *limit
 
 	packets, bytes uint64
 
@@ -63,6 +65,15 @@ type Table struct {
 	counters []counter
 	tracking bool // a rule asks for the state of connections
 }
+
+// limit is a Limit made ready: once in cost nanoseconds, burst times at once.
+type limit struct {
+	bucket      bucket.Bucket
+	cost, burst int64
+}
+
+// take reports whether a packet is within the limit, and counts it if so.
+func (l *limit) take(now int64) bool { return l.bucket.Take(now, l.cost, l.burst) }
 
 // counter is what rules with a Count add to.
 type counter struct {

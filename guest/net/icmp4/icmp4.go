@@ -88,7 +88,7 @@ func (b *Box) reply(p *packet.Packet) {
 	switch {
 	case p.Broadcast || p.Src.IsUnspecified() || b.IsBroadcast(p.Src): // RFC 1122 §3.2.2.6 allows to ignore these
 		b.Stats.Dropped++
-	case !b.echoes.Take(b.Now(), EchoRate, EchoBurst):
+	case !b.echoes.Take(b.Now(), bucket.Second(EchoRate), EchoBurst):
 		b.Stats.Throttled++
 	default:
 		q := b.Pool.Headers()
@@ -191,7 +191,7 @@ func (b *Box) Error(src, dst netip.Addr, quote []byte, typ, code uint8) {
 			return
 		}
 	}
-	if !b.errors.Take(b.Now(), ErrorRate, ErrorBurst) {
+	if !b.errors.Take(b.Now(), bucket.Second(ErrorRate), ErrorBurst) {
 		b.Stats.Throttled++
 		return
 	}

@@ -111,7 +111,7 @@ func (b *Box) reply(p *packet.Packet) {
 	switch {
 	case p.Src.IsUnspecified() || p.Dst.IsMulticast() && !p.Dst.IsLinkLocalMulticast():
 		b.Stats.Dropped++
-	case !b.echoes.Take(b.Now(), EchoRate, EchoBurst):
+	case !b.echoes.Take(b.Now(), bucket.Second(EchoRate), EchoBurst):
 		b.Stats.Throttled++
 	default:
 		q := b.Pool.Headers()
@@ -249,7 +249,7 @@ func (b *Box) send(src netip.Addr, p *packet.Packet, quote []byte, typ, code uin
 			return
 		}
 	}
-	if !b.errors.Take(b.Now(), ErrorRate, ErrorBurst) {
+	if !b.errors.Take(b.Now(), bucket.Second(ErrorRate), ErrorBurst) {
 		b.Stats.Throttled++
 		return
 	}

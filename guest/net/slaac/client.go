@@ -113,7 +113,7 @@ func (c *Client) ask() {
 func (c *Client) Receive(h wire.NDP, src netip.Addr) {
 	c.Stats.AdvertsRx++
 	now := c.Now()
-	if !c.active || h.Type() != wire.NDPRouterAdvert || !c.rate.Take(now, advertRate, advertBurst) {
+	if !c.active || h.Type() != wire.NDPRouterAdvert || !c.rate.Take(now, bucket.Second(advertRate), advertBurst) {
 		c.Stats.Dropped++
 		return
 	}

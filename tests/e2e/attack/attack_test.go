@@ -40,7 +40,7 @@ var attacks = []struct {
 	{"ACK flood", ackFlood, "tcp.packets_rx", floodSize() / 2, 16 * megabyte},
 	{"spoofed RSTs", spoofedResets, "tcp.challenge_acks", 1, 16 * megabyte},
 	{"tiny segments", tinySegments, "tcp.out_of_order", floodSize() / 20, 24 * megabyte},
-	{"overlapping fragments", overlappingFragments, "ip4.fragments_rx", floodSize() / 2, 16 * megabyte},
+	{"overlapping fragments", overlappingFragments, "ip4.fragments_rx", floodSize() / 5, 16 * megabyte},
 	{"slow readers", slowReaders, "tcp.conn_incoming", slowCount(), 40 * megabyte},
 	{"frames for nobody", nobodysFrames, "eth0.packets_rx", floodSize() / 2, 16 * megabyte},
 }
