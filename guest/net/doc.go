@@ -8,13 +8,13 @@
 //	wire      formats: Ethernet, ARP, IPv4, ICMP, UDP, TCP, DHCP; checksums
 //	packet    memory: gather lists over blocks with reference counts
 //	timer     one timing wheel                route    prefixes
-//	nic eth arp ndp loopback                  the link: queue to the card, frames, neighbours
+//	nic eth neighbour arp ndp loopback        the link: queue to the card, frames, neighbours
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	dhcp slaac                                RFC 2131, 4861: configuration
 //	mcast                                     RFC 3376, 3810: groups announced
-//	fragment                                  reassembly for both IPs
+//	fragment bucket                           reassembly for both IPs, limits of rates
 //	event                                     the other face: callbacks in place of sockets
 //	filter conntrack                          rules about packets; connections as packets show them
 //	(here)    wiring, interfaces, sockets as package posix wants them, limits

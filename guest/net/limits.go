@@ -6,8 +6,8 @@ import (
 	"ukvm.dev/guest/net/tcp"
 )
 
-// Limits is what depends on the memory the stack may use. Limits that do not are constants of the boxes: ARP entries and
-// packets waiting for a neighbour (arp), interfaces, addresses, multicast groups and fragments (ip4), routes (route),
+// Limits is what depends on the memory the stack may use. Limits that do not are constants of the boxes: neighbours
+// and packets waiting for them (neighbour), interfaces, addresses, multicast groups and fragments (ip4), routes (route),
 // ICMP rates and ping sockets (icmp4), queues of cards and loopback (nic, loopback), backlogs, half-open connections and
 // segments ahead of a hole (tcp).
 type Limits struct {

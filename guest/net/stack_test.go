@@ -8,9 +8,9 @@ import (
 	"syscall"
 	"testing"
 
-	"ukvm.dev/guest/net/arp"
 	"ukvm.dev/guest/net/filter"
 	"ukvm.dev/guest/net/ip4"
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/nic"
 	"ukvm.dev/guest/net/packet"
@@ -301,7 +301,7 @@ func TestSynFlood(t *testing.T) {
 	if n := w.b.boxes.TCP.Conns(); n > 1024 {
 		t.Errorf("%d connections", n)
 	}
-	if w.b.iface.ARP.Len() > arp.MaxEntries {
+	if w.b.iface.ARP.Len() > neighbour.MaxEntries {
 		t.Errorf("%d ARP entries", w.b.iface.ARP.Len())
 	}
 	c := w.a.socket(t, sockStream, 0)

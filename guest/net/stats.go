@@ -97,12 +97,12 @@ func (i *Interface) counters(f func(name string, at *uint64)) {
 		{"ethernet.packets_rx", &e.PacketsRx}, {"ethernet.packets_tx", &e.PacketsTx}, {"ethernet.packets_dropped", &e.PacketsDropped},
 
 		{"arp.requests_rx", &a.RequestsRx}, {"arp.requests_tx", &a.RequestsTx}, {"arp.replies_rx", &a.RepliesRx},
-		{"arp.replies_tx", &a.RepliesTx}, {"arp.dropped", &a.Dropped}, {"arp.conflicts", &a.Conflicts},
-		{"arp.unreachable", &a.Unreachable},
+		{"arp.replies_tx", &a.RepliesTx}, {"arp.dropped", &i.ARP.Dropped}, {"arp.conflicts", &a.Conflicts},
+		{"arp.unreachable", &i.ARP.Silent},
 
 		{"ndp.solicits_rx", &d.SolicitsRx}, {"ndp.solicits_tx", &d.SolicitsTx}, {"ndp.adverts_rx", &d.AdvertsRx},
-		{"ndp.adverts_tx", &d.AdvertsTx}, {"ndp.dropped", &d.Dropped}, {"ndp.conflicts", &d.Conflicts},
-		{"ndp.unreachable", &d.Unreachable},
+		{"ndp.adverts_tx", &d.AdvertsTx}, {"ndp.dropped", &i.NDP.Dropped}, {"ndp.conflicts", &d.Conflicts},
+		{"ndp.unreachable", &i.NDP.Silent},
 
 		{"dhcp.packets_rx", &h.PacketsRx}, {"dhcp.packets_tx", &h.PacketsTx}, {"dhcp.packets_dropped", &h.Dropped},
 		{"dhcp.bound", &h.Bound}, {"dhcp.lost", &h.Lost},

@@ -118,7 +118,7 @@ func (s *Stack) wireInterface(i *Interface) {
 	i.Eth.ToIP6 = b.IP6.Receive
 	i.Eth.Output = i.NIC.Output
 
-	i.ARP.Output = i.Eth.Send
+	i.ARP.Output, i.ARP.Ask = i.Eth.Send, i.ARP.Request
 	i.ARP.Unreachable = b.IP4.Unreachable
 	i.ARP.Owns = i.link.Owns
 	i.ARP.Source = i.source
@@ -126,7 +126,7 @@ func (s *Stack) wireInterface(i *Interface) {
 
 	i.link.Output = i.ARP.Send
 
-	i.NDP.Output = i.Eth.Send
+	i.NDP.Output, i.NDP.Ask = i.Eth.Send, i.NDP.Solicit
 	i.NDP.Send = b.IP6.Send
 	i.NDP.Unreachable = b.IP6.Unreachable
 	i.NDP.Owns = i.link6.Owns

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
@@ -30,6 +31,7 @@ func newLab(t *testing.T) *lab {
 	l := &lab{t: t, now: 3600e9}
 	b := &l.box
 	b.MAC = ourMAC
+	b.Ask = b.Request
 	b.Now, b.Wheel, b.Pool = func() int64 { return l.now }, &l.wheel, &l.pool
 	b.Owns = func(a netip.Addr) bool { return a == ourIP }
 	b.Source = func() (netip.Addr, bool) { return ourIP, true }
@@ -114,15 +116,15 @@ func TestUnreachable(t *testing.T) {
 
 func TestPendingLimit(t *testing.T) {
 	l := newLab(t)
-	for range MaxPending + 3 {
+	for range neighbour.MaxPending + 3 {
 		l.send(peerIP)
 	}
-	if l.box.Stats.Dropped != 3 {
-		t.Errorf("%d dropped", l.box.Stats.Dropped)
+	if l.box.Dropped != 3 {
+		t.Errorf("%d dropped", l.box.Dropped)
 	}
 	l.out = nil
 	l.receive(wire.ARPReply, peerMAC, peerIP, ourIP)
-	if len(l.out) != MaxPending {
+	if len(l.out) != neighbour.MaxPending {
 		t.Errorf("%d sent", len(l.out))
 	}
 }
@@ -217,23 +219,23 @@ func TestBroadcast(t *testing.T) {
 
 func TestLimit(t *testing.T) {
 	l := newLab(t)
-	for i := range 3 * MaxEntries {
+	for i := range 3 * neighbour.MaxEntries {
 		ip := netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})
 		l.receive(wire.ARPRequest, peerMAC, ip, ourIP)
 	}
-	if l.box.Len() != MaxEntries {
+	if l.box.Len() != neighbour.MaxEntries {
 		t.Errorf("%d entries", l.box.Len())
 	}
 	l = newLab(t)
-	for i := range 2 * MaxEntries {
+	for i := range 2 * neighbour.MaxEntries {
 		l.send(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})) // all waiting for answers: no room is made
 	}
-	if l.box.Len() != MaxEntries || l.box.waiting != MaxWaiting || l.box.Stats.Dropped != 2*MaxEntries-MaxWaiting {
-		t.Errorf("%d entries, %d waiting, %d dropped", l.box.Len(), l.box.waiting, l.box.Stats.Dropped)
+	if l.box.Len() != neighbour.MaxEntries || l.box.Waiting() != neighbour.MaxWaiting || l.box.Dropped != 2*neighbour.MaxEntries-neighbour.MaxWaiting {
+		t.Errorf("%d entries, %d waiting, %d dropped", l.box.Len(), l.box.Waiting(), l.box.Dropped)
 	}
 	l.pass(10e9)
-	if l.box.Len() != 0 || l.box.waiting != 0 || l.lost != MaxWaiting {
-		t.Errorf("%d entries, %d waiting, %d unreachable", l.box.Len(), l.box.waiting, l.lost)
+	if l.box.Len() != 0 || l.box.Waiting() != 0 || l.lost != neighbour.MaxWaiting {
+		t.Errorf("%d entries, %d waiting, %d unreachable", l.box.Len(), l.box.Waiting(), l.lost)
 	}
 }
 
@@ -246,7 +248,7 @@ func TestHostile(t *testing.T) {
 	p := l.pool.Linear(5)
 	l.box.Receive(p)
 	l.want()
-	if l.box.Len() != 0 || l.box.Stats.Dropped != 4 {
-		t.Errorf("%d entries, %d dropped", l.box.Len(), l.box.Stats.Dropped)
+	if l.box.Len() != 0 || l.box.Dropped != 4 {
+		t.Errorf("%d entries, %d dropped", l.box.Len(), l.box.Dropped)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/wire"
 )
 
@@ -37,7 +38,7 @@ func FuzzReceive(f *testing.F) {
 			case 3:
 				l.pass(int64(op) << 24)
 			}
-			if l.box.Len() > MaxEntries {
+			if l.box.Len() > neighbour.MaxEntries {
 				t.Fatalf("%d neighbours", l.box.Len())
 			}
 		}

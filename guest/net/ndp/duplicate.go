@@ -3,6 +3,7 @@ package ndp
 import (
 	"net/netip"
 
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
 )
@@ -14,7 +15,7 @@ type detection struct {
 	timer timer.Timer
 }
 
-// Detect begins to find out whether another station has an address of ours. Until RetransmitTime has passed, Duplicate
+// Detect begins to find out whether another station has an address of ours. Until neighbour.Interval has passed, Duplicate
 // may be called. IP has been told of the address, so that its solicited-node group is heard.
 func (b *Box) Detect(addr netip.Addr) {
 	if b.tentative[addr] != nil {
@@ -25,7 +26,7 @@ func (b *Box) Detect(addr netip.Addr) {
 	}
 	d := &detection{box: b, addr: addr}
 	d.timer.Init(b.Wheel, d.timeout)
-	d.timer.Set(b.Now() + RetransmitTime)
+	d.timer.Set(b.Now() + neighbour.Interval)
 	b.tentative[addr] = d
 	b.solicit(addr, netip.IPv6Unspecified(), wire.SolicitedNode(addr))
 }

@@ -2,18 +2,7 @@
 // for IPv4. It finds the Ethernet address for what IP sends, answers for the host's own addresses, and finds out whether
 // another station has one of them.
 //
-// An entry of the cache is in one of four states (RFC 4861 §7.3.2; DELAY is left out, since no upper layer would end it):
-//
-//	         packet for an         solicited answer: queued packets leave
-//	        unknown neighbour   ┌───────────────────────────────────────────────┐
-//	(none) ─────────────► incomplete ──3 requests unanswered──► (none), queued packets are Unreachable
-//	   │                        │ other news                                  │
-//	   │ its own request        ▼                                             ▼
-//	   └────────────────────► stale ◄────────after ReachableTime───────── reachable
-//	                            │ packet: its address is used while a         ▲
-//	                            ▼ request to it asks for confirmation         │
-//	                          probe ──────────────solicited answer────────────┘
-//	                            └──3 requests unanswered──► (none)
+// What it learns is in package neighbour's cache.
 //
 // Duplicate address detection is optimistic (RFC 4429): an address is used from the start, with advertisements that do
 // not override others' cache entries, and given up if another station turns out to have it. So a program that starts has
@@ -26,49 +15,37 @@ import (
 	"net/netip"
 
 	"ukvm.dev/guest/net/icmp6"
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/packet"
-	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
 )
 
-// Limits and times; times in nanoseconds.
-const (
-	MaxEntries = 512 // cache entries; one makes room when a new one comes
-	MaxPending = 64  // packets waiting for one neighbour; the oldest goes (RFC 4861 §7.2.2 wants at least one)
-	MaxWaiting = 256 // packets waiting for all neighbours together; further ones are dropped
-	Requests   = 3   // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT (RFC 4861 §10)
+// ReachableTime is how long what a neighbour has answered is believed, about, if routers do not say (RFC 4861 §10), in
+// nanoseconds.
+const ReachableTime = 30e9
 
-	RetransmitTime = 1e9 // RETRANS_TIMER
-	ReachableTime  = 30e9
-
-	hopLimit = 255 // a router would have made it less: the message comes from the link (RFC 4861 §7.1)
-)
+const hopLimit = 255 // a router would have made it less: the message comes from the link (RFC 4861 §7.1)
 
 // Stats counts messages.
 type Stats struct {
-	SolicitsRx  uint64
-	SolicitsTx  uint64
-	AdvertsRx   uint64
-	AdvertsTx   uint64
-	Dropped     uint64 // malformed, or sent to a neighbour that cannot be found
-	Conflicts   uint64 // others that claim an address of ours
-	Unreachable uint64 // neighbours that did not answer
+	SolicitsRx uint64
+	SolicitsTx uint64
+	AdvertsRx  uint64
+	AdvertsTx  uint64
+	Conflicts  uint64 // others that claim an address of ours
 }
 
-// Box is the box. The function values are set by the stack's wiring.
+// Box is the box. The function values are set by the stack's wiring, those of the cache among them: its Output is
+// Ethernet's, its Ask is Solicit, and its Lost is also told of neighbours that are no routers any more.
 type Box struct {
-	Output      packet.Handler              // down, to Ethernet: packets with EtherType and MAC
-	Send        packet.Handler              // down, to IP: our own messages
-	ToRouters   packet.Handler              // router advertisements
-	Unreachable packet.Handler              // packets whose next hop does not answer
-	Owns        func(netip.Addr) bool       // is this an address of the interface?
-	Source      func(netip.Addr) netip.Addr // the address to ask a neighbour from; the zero Addr if there is none
-	Duplicate   func(netip.Addr)            // another station has this address of ours
-	Lost        func(netip.Addr)            // this neighbour does not answer, or is no router any more
+	neighbour.Cache
+	Send      packet.Handler              // down, to IP: our own messages
+	ToRouters packet.Handler              // router advertisements
+	Owns      func(netip.Addr) bool       // is this an address of the interface?
+	Source    func(netip.Addr) netip.Addr // the address to ask a neighbour from; the zero Addr if there is none
+	Duplicate func(netip.Addr)            // another station has this address of ours
 
-	Now    func() int64 // nanoseconds
 	Random func() uint64
-	Wheel  *timer.Wheel
 	Pool   *packet.Pool
 
 	MAC       wire.MAC
@@ -76,10 +53,19 @@ type Box struct {
 	Reachable int64 // base of reachable times, in nanoseconds; 0: ReachableTime
 	Stats     Stats
 
-	cache     map[netip.Addr]*entry
-	waiting   int // packets in pending queues
 	emitting  bool
 	tentative map[netip.Addr]*detection
+}
+
+// Resolve resolves p.NextHop and passes p on, now or when the neighbour has answered.
+func (b *Box) Resolve(p *packet.Packet) {
+	p.EtherType = wire.TypeIPv6
+	if p.Broadcast {
+		p.MAC = wire.MulticastMAC(p.NextHop)
+		b.Output(p)
+		return
+	}
+	b.Cache.Resolve(p, b.emitting) // an answer of ours is no reason to ask back
 }
 
 // Receive takes a neighbour discovery message, whose checksum is right (RFC 4861 §7.1).
@@ -109,7 +95,7 @@ func (b *Box) solicited(h wire.NDP, p *packet.Packet) {
 	mac, has := h.Options().LinkAddr(wire.NDPSourceLink)
 	probe := p.Src.IsUnspecified()
 	if target.IsMulticast() || probe && (has || p.Dst != wire.SolicitedNode(target)) || has && mac.IsMulticast() {
-		b.Stats.Dropped++
+		b.Dropped++
 		return
 	}
 	if !b.Owns(target) {
@@ -140,7 +126,7 @@ func (b *Box) advertised(h wire.NDP, p *packet.Packet) {
 	target, flags := h.Target(), h.Flags()
 	mac, has := h.Options().LinkAddr(wire.NDPTargetLink)
 	if target.IsMulticast() || p.Dst.IsMulticast() && flags&wire.NDPSolicited != 0 || has && (mac.IsMulticast() || mac == wire.MAC{}) {
-		b.Stats.Dropped++
+		b.Dropped++
 		return
 	}
 	if b.Owns(target) {
@@ -150,35 +136,58 @@ func (b *Box) advertised(h wire.NDP, p *packet.Packet) {
 		}
 		return
 	}
-	e := b.cache[target]
-	if e == nil || e.state == static {
+	e := b.Find(target)
+	if e == nil || e.State == neighbour.Static {
 		return // nobody has asked
 	}
 	solicited, override := flags&wire.NDPSolicited != 0, flags&wire.NDPOverride != 0
-	other := has && mac != e.mac
-	if e.state == incomplete {
+	other := has && mac != e.MAC
+	if e.State == neighbour.Incomplete {
 		if !has {
 			return
 		}
 		b.resolved(e, mac, solicited)
 	} else if other && !override {
-		if e.state == reachable {
-			e.state = stale
+		if e.State == neighbour.Reachable {
+			e.State = neighbour.Stale
 		}
 		return
 	} else {
 		if !has {
-			mac = e.mac
+			mac = e.MAC
 		}
-		if solicited {
-			b.resolved(e, mac, true)
-		} else if other {
-			b.resolved(e, mac, false)
+		if solicited || other {
+			b.resolved(e, mac, solicited)
 		}
 	}
-	if was := e.router; was && flags&wire.NDPRouter == 0 && b.Lost != nil {
-		e.router = false
+	if was := e.Router; was && flags&wire.NDPRouter == 0 && b.Lost != nil {
+		e.Router = false
 		b.Lost(target)
+	}
+}
+
+// resolved stores what has been learnt of a neighbour; confirmed means that it has answered us.
+func (b *Box) resolved(e *neighbour.Entry, mac wire.MAC, confirmed bool) {
+	if !confirmed {
+		e.Heard(mac)
+		return
+	}
+	base := b.Reachable
+	if base == 0 {
+		base = ReachableTime
+	}
+	// Between half and one and a half of it, so that stations do not fall into step (RFC 4861 §6.3.2).
+	e.Confirmed(mac, b.Now()+base/2+int64(b.Random()%uint64(base)))
+}
+
+// heard takes a neighbour's Ethernet address from a message that is no answer (RFC 4861 §7.2.3).
+func (b *Box) heard(addr netip.Addr, mac wire.MAC) {
+	if mac == (wire.MAC{}) {
+		return
+	}
+	e := b.Add(addr)
+	if e != nil && e.State != neighbour.Static && (e.State == neighbour.Incomplete || e.MAC != mac) {
+		e.Heard(mac)
 	}
 }
 
@@ -191,8 +200,8 @@ func (b *Box) router(h wire.NDP, p *packet.Packet) {
 	if mac, ok := h.Options().LinkAddr(wire.NDPSourceLink); ok && !mac.IsMulticast() {
 		b.heard(p.Src, mac)
 	}
-	if e := b.cache[p.Src]; e != nil {
-		e.router = true
+	if e := b.Find(p.Src); e != nil {
+		e.Router = true
 	}
 	b.ToRouters(p)
 }
@@ -207,6 +216,19 @@ func (b *Box) advertise(target, dst netip.Addr, flags uint8) {
 
 // Announce tells the link that an address is ours (RFC 4861 §7.2.6).
 func (b *Box) Announce(addr netip.Addr) { b.advertise(addr, wire.AllNodes, wire.NDPOverride) }
+
+// Solicit asks for a neighbour's Ethernet address.
+func (b *Box) Solicit(e *neighbour.Entry) {
+	source := b.Source(e.Addr)
+	if !source.IsValid() {
+		return
+	}
+	to := wire.SolicitedNode(e.Addr)
+	if e.State == neighbour.Probe {
+		to = e.Addr
+	}
+	b.solicit(e.Addr, source, to)
+}
 
 // solicit asks for target: all who may have it, or only the one at dst.
 func (b *Box) solicit(target, src, dst netip.Addr) {
@@ -236,6 +258,6 @@ func (b *Box) emit(q *packet.Packet, src, dst netip.Addr) {
 }
 
 func (b *Box) drop(p *packet.Packet) {
-	b.Stats.Dropped++
+	b.Dropped++
 	p.Release()
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ukvm.dev/guest/net/neighbour"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
@@ -39,6 +40,7 @@ func newLab(t testing.TB) *lab {
 	b := &l.box
 	rng := rand.New(rand.NewPCG(1, 1))
 	b.MAC = ourMAC
+	b.Ask = b.Solicit
 	b.Now, b.Random, b.Wheel, b.Pool = func() int64 { return l.now }, rng.Uint64, &l.wheel, &l.pool
 	b.Owns = func(a netip.Addr) bool { return a == ourIP && !slices.Contains(l.duplicates, a) }
 	b.Source = func(netip.Addr) netip.Addr { return ourIP }
@@ -164,13 +166,13 @@ func TestUnreachable(t *testing.T) {
 	l.send(peerIP)
 	l.pass(10e9)
 	l.expect("no answer", askAll, askAll, askAll)
-	if l.lost != 1 || l.box.Len() != 0 || l.box.Stats.Unreachable != 1 {
+	if l.lost != 1 || l.box.Len() != 0 || l.box.Silent != 1 {
 		t.Errorf("%d lost, %d entries, %+v", l.lost, l.box.Len(), l.box.Stats)
 	}
 	// One that has been reachable goes the same way, and its router's routes with it.
 	l.send(peerIP)
 	l.advert(peerIP, peerMAC, wire.NDPSolicited|wire.NDPOverride|wire.NDPRouter)
-	l.box.cache[peerIP].router = true
+	l.box.Find(peerIP).Router = true
 	l.pass(46e9)
 	l.send(peerIP)
 	l.pass(10e9)
@@ -255,7 +257,7 @@ func TestInvalid(t *testing.T) {
 	} {
 		l := newLab(t)
 		f(l)
-		if len(l.out) != 0 || l.box.Len() != 0 || l.box.Stats.Dropped != 1 {
+		if len(l.out) != 0 || l.box.Len() != 0 || l.box.Dropped != 1 {
 			t.Errorf("%s: %q, %d entries, %+v", name, l.out, l.box.Len(), l.box.Stats)
 		}
 	}
@@ -320,28 +322,28 @@ func TestLimits(t *testing.T) {
 	host := func(i int) netip.Addr {
 		return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 14: byte(i >> 8), 15: byte(i)})
 	}
-	for range MaxPending + 10 {
+	for range neighbour.MaxPending + 10 {
 		l.send(host(1000))
 	}
-	if n := l.box.cache[host(1000)].pending.Len(); n != MaxPending {
+	if n := l.box.Waiting(); n != neighbour.MaxPending {
 		t.Errorf("%d packets wait for one", n)
 	}
-	for i := range 3 * MaxWaiting {
+	for i := range 3 * neighbour.MaxWaiting {
 		l.send(host(2000 + i))
 	}
-	if l.box.waiting != MaxWaiting || l.box.Len() > MaxEntries {
-		t.Errorf("%d packets wait, %d entries", l.box.waiting, l.box.Len())
+	if l.box.Waiting() != neighbour.MaxWaiting || l.box.Len() > neighbour.MaxEntries {
+		t.Errorf("%d packets wait, %d entries", l.box.Waiting(), l.box.Len())
 	}
 	l.pass(60e9)
-	for i := range 2 * MaxEntries {
+	for i := range 2 * neighbour.MaxEntries {
 		l.solicit(ourIP, peerMAC, host(5000+i))
 	}
-	if l.box.Len() != MaxEntries {
+	if l.box.Len() != neighbour.MaxEntries {
 		t.Errorf("%d entries", l.box.Len())
 	}
 	l.box.Flush()
-	if l.box.Len() != 0 || l.box.waiting != 0 {
-		t.Errorf("%d entries, %d packets after Flush", l.box.Len(), l.box.waiting)
+	if l.box.Len() != 0 || l.box.Waiting() != 0 {
+		t.Errorf("%d entries, %d packets after Flush", l.box.Len(), l.box.Waiting())
 	}
 	if !l.box.Set(peerIP, peerMAC) {
 		t.Fatal("no static entry")
@@ -388,7 +390,7 @@ func FuzzReceive(f *testing.F) {
 			case 3:
 				l.pass(int64(op) << 24)
 			}
-			if l.box.Len() > MaxEntries {
+			if l.box.Len() > neighbour.MaxEntries {
 				t.Fatalf("%d neighbours", l.box.Len())
 			}
 		}
@@ -399,7 +401,7 @@ func FuzzReceive(f *testing.F) {
 				sent++
 			}
 		}
-		if sent+l.lost+int(l.box.Stats.Dropped) < sends || sent+l.lost > sends+len(l.out) {
+		if sent+l.lost+int(l.box.Dropped) < sends || sent+l.lost > sends+len(l.out) {
 			t.Errorf("%d sent and %d lost of %d", sent, l.lost, sends)
 		}
 		if l.wheel.Len() != 0 {

@@ -71,7 +71,7 @@ func TestAttacks(t *testing.T) {
 				after = v.rest(0)
 			}
 			figure(t, attack.name, "guest grown by", float64(r.resident-before.Resident)/megabyte, "MiB")
-			r.check(t, attack.name, quiet, before, after)
+			v.check(t, attack.name, r, quiet, before, after)
 			if r.resident > v.limit || r.resident > before.Resident+attack.grown {
 				t.Errorf("the guest had %d KiB, and %d before", r.resident>>10, before.Resident>>10)
 			}
