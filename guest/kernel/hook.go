@@ -21,6 +21,10 @@ var Hooked [512]uint8
 // any package is initialised: those that do not import os, such as time, may come before package posix, and use files too.
 var Prepare func()
 
+// AtPanic is called when a panic is about to end the program, on the goroutine that panics and while others still run; once,
+// whatever becomes of it.
+var AtPanic func()
+
 // Package runtime imports this package, so this runs before all other packages are initialised.
 func init() {
 	if InGuest() && Prepare != nil {

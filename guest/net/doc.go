@@ -72,9 +72,9 @@
 //
 // # The end
 //
-// When the program ends, by main's return or os.Exit, its sockets are closed, and the guest stays until peers have
+// When the program ends, by main's return, os.Exit or a panic, its sockets are closed, and the guest stays until peers have
 // acknowledged what was written, for some time at most (closing.go). The program itself stands still meanwhile (posix.AtExit).
-// After a panic, or death by a signal, only what the peers' windows have room for leaves.
+// After death by a signal, or a fatal error of Go's runtime, only what the peers' windows have room for leaves.
 //
 // # Tests
 //

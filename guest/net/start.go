@@ -90,9 +90,21 @@ func (l *lazyStack) start() {
 	l.stack.public = true
 	l.stack.publish()
 	l.stack.leave()
-	posix.AtExit(func() { <-l.stack.Close() })
+	posix.AtExit(l.finish)
 	for _, name := range l.stack.awaitAddresses(patience) {
 		println("ukvm: network card", name+": no DHCP server answers; the program goes on without an address for now")
+	}
+}
+
+// finish is the end of the program: what it has written is delivered. It must end itself, although a panic may have come
+// from this package, with the lock held.
+func (l *lazyStack) finish() {
+	closed := make(chan (<-chan struct{}), 1)
+	go func() { closed <- l.stack.Close() }()
+	select {
+	case done := <-closed:
+		<-done
+	case <-time.After(time.Second):
 	}
 }
 

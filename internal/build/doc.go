@@ -18,6 +18,7 @@
 //     to what runs at a program's end (imports.go).
 //   - syscall.Syscall, Syscall6, RawSyscall and RawSyscall6 first offer the call to kernel.Hook (hook.go), and
 //     internal/syscall/unix.Fcntl is made with one of them (fcntl.go).
+//   - runtime.gopanic calls kernel.AtPanic when nobody has recovered (atpanic.go).
 //
 // The operating system's own packages are copied from ukvm.dev/guest to src/ukvm with their import paths rewritten and the
 // build tag ukvm resolved (guest.go, constraint.go).

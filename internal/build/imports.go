@@ -7,13 +7,13 @@ import "fmt"
 // there is package net. has tells which packages of the operating system there are.
 func patchImports(has func(name string) bool) map[string]string {
 	files := map[string]string{}
-	for _, p := range [...]struct{ std, guest, more string }{
-		{"runtime", "kernel", ""},
-		{"os", "posix", exitHook},
-		{"net", "net", ""},
+	for _, p := range [...]struct{ std, as, guest, more string }{
+		{"runtime", "", "kernel", atPanic},
+		{"os", "_ ", "posix", exitHook},
+		{"net", "_ ", "net", ""},
 	} {
 		if has(p.guest) {
-			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport _ \"ukvm/%s\"\n%s", p.std, p.guest, p.more)
+			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport %s\"ukvm/%s\"\n%s", p.std, p.as, p.guest, p.more)
 		}
 	}
 	return files

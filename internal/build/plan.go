@@ -38,6 +38,7 @@ const (
 	entryFile   = "runtime/rt0_linux_amd64.s"
 	syscallFile = "syscall/syscall_linux.go"
 	fcntlFile   = "internal/syscall/unix/fcntl_unix.go"
+	panicFile   = "runtime/panic.go"
 	addedHook   = "syscall/zukvm_linux_amd64.go"
 )
 
@@ -62,6 +63,9 @@ func newPlan(t Toolchain, tree fs.FS) (*plan, error) {
 	}
 	p.files[addedHook] = hookFile
 	if err := p.patchFirst([]string{fcntlFile}, patchFcntl); err != nil {
+		return nil, err
+	}
+	if err := p.patchFirst([]string{panicFile}, patchPanic); err != nil {
 		return nil, err
 	}
 	for name, text := range patchImports(func(name string) bool { return g.packages[name] }) {

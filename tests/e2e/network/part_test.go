@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +18,9 @@ import (
 func TestPart(t *testing.T) {
 	size := sample[int64](1, 16) * megabyte
 	path := image(t)
-	for _, how := range []string{"close", "exit", "return"} {
+	for _, how := range []string{"close", "exit", "panic", "return"} {
 		words := []string{path, "--", "part", how, fmt.Sprint(size)}
-		code := 0
-		if how == "exit" {
-			code = contract.PartCode
-		}
+		code := map[string]int{"exit": contract.PartCode, "panic": 2}[how]
 		t.Run("user/"+how, func(t *testing.T) {
 			p := ukvmtest.Start(t, ukvmtest.Cmd{Args: append([]string{"run", "-p", "127.0.0.1:0:80"}, words...)})
 			port := publishedPorts(t, p, 1)["tcp80"]
@@ -60,7 +58,7 @@ func checkPart(t *testing.T, p *ukvmtest.Process, c net.Conn, size int64, code i
 	if got := sum.Sum(); got != contract.SumOf(size, contract.PartSeed) {
 		t.Errorf("the client got %d bytes of %d, or wrong ones", got.Bytes, size)
 	}
-	if r := p.Wait(); r.Code != code || r.Stdout != "ready\n" {
+	if r := p.Wait(); r.Code != code || r.Stdout != "ready\n" || strings.Contains(r.Stderr, "panic: part\n") != (code == 2) {
 		t.Errorf("code %d, want %d; standard output %q, standard error %q", r.Code, code, r.Stdout, r.Stderr)
 	}
 }

@@ -3,7 +3,7 @@
 //
 //	guest offline
 //	guest get URL
-//	guest part close|exit|return BYTES
+//	guest part close|exit|panic|return BYTES
 //
 // which print what a program finds where there is no network, and what a URL has, and send bytes and end. It also runs
 // natively.

@@ -41,6 +41,8 @@ func part(how, size string) error {
 		return c.Close()
 	case "exit":
 		os.Exit(contract.PartCode)
+	case "panic":
+		panic("part")
 	}
 	return nil
 }

@@ -8,10 +8,12 @@ import (
 	"ukvm.dev/hypercall"
 )
 
-// Hook and Hooked are those of the guest kernel.
+// Hook, Hooked and AtPanic are those of the guest kernel.
 var (
 	Hook   func(trap, a1, a2, a3, a4, a5, a6 uintptr, p1, p2, p3, p4, p5, p6 unsafe.Pointer) (r1, errno uintptr, ok bool)
 	Hooked [512]uint8
+
+	AtPanic func()
 )
 
 // Calls is how many system calls have come through the gate.
