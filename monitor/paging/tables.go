@@ -31,7 +31,20 @@ var ErrNoMemory = errors.New("guest memory is used up")
 type Tables struct {
 	ram  *guestmem.RAM
 	root hypercall.GPA
+
+	leaves [leafCache]leaf // tables of level 1 that were looked at, by the low bits of their number
 }
+
+// leaf is a table of level 1. Those that there are stay (package comment), and so does what is known of them.
+type leaf struct {
+	number hypercall.GVA // of the 2 MiB that the table is for, from 0 on
+	table  []byte        // nil: none
+}
+
+const (
+	leafCache = 32
+	leafSpan  = entries * hypercall.PageSize
+)
 
 // New makes empty tables.
 func New(ram *guestmem.RAM) (*Tables, error) {
@@ -143,11 +156,20 @@ func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uin
 // entry finds the last entry on va's way, and how much address space it covers: one of level 1, a large one, or that of
 // the table that is missing, which is 0.
 func (t *Tables) entry(va hypercall.GVA) (e uint64, span hypercall.GVA) {
+	number := va / leafSpan
+	known := &t.leaves[number%leafCache]
+	if known.table != nil && known.number == number {
+		return get(known.table, index(va, 1)), hypercall.PageSize
+	}
 	table := t.table(t.root)
 	for level := levels; ; level-- {
 		e = get(table, index(va, level))
 		span = 1 << (12 + 9*(level-1))
-		if level == 1 || e&present == 0 || e&large != 0 {
+		if level == 1 {
+			*known = leaf{number, table}
+			return e, span
+		}
+		if e&present == 0 || e&large != 0 {
 			return e, span
 		}
 		table = t.table(hypercall.GPA(e & addressMask))
