@@ -97,6 +97,7 @@ func (vm *VM) loop() (err error) {
 		vm.enter()
 		reason, err := vm.vcpu.Run()
 		if errors.Is(err, kvm.ErrInterrupted) {
+			vm.stats.interrupts.Add(1)
 			if err := vm.interrupted(); err != nil {
 				return err
 			}
