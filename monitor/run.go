@@ -94,6 +94,7 @@ func (vm *VM) loop() (err error) {
 		if vm.stopping.Load() {
 			return errStopped
 		}
+		vm.yield(clock.Monotonic())
 		vm.enter()
 		reason, err := vm.vcpu.Run()
 		if errors.Is(err, kvm.ErrInterrupted) {

@@ -23,6 +23,7 @@ var netLoads = map[string]func(addr string, d time.Duration) (float64, error){
 	"p50":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.50) },
 	"p99":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.99) },
 	"100/s":  func(addr string, d time.Duration) (float64, error) { return paced(addr, d, 10*time.Millisecond) },
+	"2/s":    func(addr string, d time.Duration) (float64, error) { return paced(addr, d, 500*time.Millisecond) },
 	"2000/s": func(addr string, d time.Duration) (float64, error) { return paced(addr, d, time.Second/latencyRate) },
 }
 
