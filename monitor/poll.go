@@ -18,7 +18,6 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 		deadline = vm.clock.Host(a.Deadline)
 	}
 	for {
-		vm.drainWake()
 		if vm.stopping.Load() {
 			return errStopped
 		}
@@ -46,11 +45,17 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 		if err := vm.sleep(a.Deadline != 0, deadline-now); err != nil {
 			return err
 		}
+		woken := clock.Monotonic()
+		vm.slept(now, woken)
+		if len(vm.nics) == 0 { // else there is busyIO
+			vm.vcpu.KickAt(woken + nextUpcall) // cheaper than the call by which the kernel would ask for it
+		}
 	}
 }
 
-// sleep waits for descriptors, or for ns if timed.
+// sleep waits for descriptors, or for ns if timed. What was arranged for a busy guest would only wake the thread.
 func (vm *VM) sleep(timed bool, ns int64) error {
+	vm.vcpu.CancelKick()
 	vm.polls = append(vm.polls[:0], unix.PollFd{Fd: int32(vm.wakeFD), Events: unix.POLLIN})
 	for _, n := range vm.nics {
 		if n.arm() {
@@ -67,14 +72,11 @@ func (vm *VM) sleep(timed bool, ns int64) error {
 	_, err := unix.Ppoll(vm.polls, timeout, nil)
 	switch {
 	case errors.Is(err, unix.EINTR):
-		vm.vcpu.Kicked(clock.Monotonic()) // by the timer, which was armed for a busy guest
 	case err != nil:
 		return hostFailure("cannot wait", err)
+	case vm.polls[0].Revents != 0:
+		var b [8]byte
+		_, _ = unix.Read(vm.wakeFD, b[:]) // whoever has called has left what it was for elsewhere
 	}
 	return nil
-}
-
-func (vm *VM) drainWake() {
-	var b [8]byte
-	_, _ = unix.Read(vm.wakeFD, b[:]) // EAGAIN: nobody has called
 }

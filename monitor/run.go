@@ -99,9 +99,11 @@ func (vm *VM) loop() (err error) {
 				return hostFailure("cannot change guest memory", err)
 			}
 		}
+		vm.yield(clock.Monotonic())
 		vm.enter()
 		reason, err := vm.vcpu.Run()
 		if errors.Is(err, kvm.ErrInterrupted) {
+			vm.stats.interrupts.Add(1)
 			if err := vm.interrupted(); err != nil {
 				return err
 			}

@@ -38,6 +38,14 @@ func (v *VCPU) Kick() {
 // asked for before may still interrupt it. Only the vCPU's thread may call it.
 func (v *VCPU) KickAt(ns int64) { v.kick.at(ns) }
 
+// CancelKick takes back what KickAt has arranged: the thread does something else for a while. A kick that is on its way may still
+// come. Only the vCPU's thread may call it.
+func (v *VCPU) CancelKick() {
+	if v.kick.armed != 0 {
+		v.kick.set(0, 0)
+	}
+}
+
 // KicksAt is the time of the next interruption that KickAt has arranged, 0 if there is none. It may have passed already.
 func (v *VCPU) KicksAt() int64 { return v.kick.armed }
 
@@ -72,9 +80,9 @@ func (k *kickTimer) open(tid int) error {
 	return nil
 }
 
-// at arms the timer for ns, unless it fires earlier already.
+// at arms the timer for ns, unless it fires earlier already. Without a thread there is nothing to interrupt.
 func (k *kickTimer) at(ns int64) {
-	if ns == 0 {
+	if ns == 0 || !k.open_ {
 		return
 	}
 	ns = max(ns, 1) // guests say when: a time before the clock's beginning is as good as any in the past
