@@ -84,6 +84,31 @@ func (k posixSocket) Send(p []byte, to posix.Addr, flags int) (int, syscall.Errn
 	return k.Socket.Send(p, fromPosix(to), flags)
 }
 
+// messenger is a Socket that knows more of datagrams than their bytes: see posix.Messenger.
+type messenger interface {
+	RecvMessage(p []byte, flags int, a *posix.Ancillary) (n int, from netip.AddrPort, mflags int, e syscall.Errno)
+	SendMessage(p []byte, to netip.AddrPort, flags int, a *posix.Ancillary) (n int, e syscall.Errno)
+}
+
+var _ posix.Messenger = posixSocket{}
+
+func (k posixSocket) RecvMessage(p []byte, flags int, a *posix.Ancillary) (int, posix.Addr, int, syscall.Errno) {
+	m, ok := k.Socket.(messenger)
+	if !ok {
+		return k.Recv(p, flags)
+	}
+	n, peer, mflags, e := m.RecvMessage(p, flags, a)
+	return n, toPosix(peer), mflags, e
+}
+
+func (k posixSocket) SendMessage(p []byte, to posix.Addr, flags int, a *posix.Ancillary) (int, syscall.Errno) {
+	m, ok := k.Socket.(messenger)
+	if !ok {
+		return k.Send(p, to, flags)
+	}
+	return m.SendMessage(p, fromPosix(to), flags, a)
+}
+
 func (k posixSocket) Name(peer bool) (posix.Addr, syscall.Errno) {
 	a, e := k.Socket.Name(peer)
 	return toPosix(a), e

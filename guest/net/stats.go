@@ -20,6 +20,8 @@ func (s *Stack) gauges(f func(name string, value uint64)) {
 	}
 	f("udp.endpoints", uint64(s.boxes.UDP.Len()))
 	f("udp.memory", uint64(s.boxes.UDP.Used()))
+	f("ping4.endpoints", uint64(s.boxes.Ping4.Len()))
+	f("ping6.endpoints", uint64(s.boxes.Ping6.Len()))
 	f("tcp.connections", uint64(s.boxes.TCP.Conns()))
 	f("tcp.time_wait", uint64(s.boxes.TCP.Waiting()))
 	f("tcp.memory", uint64(s.boxes.TCP.Memory()))
@@ -56,6 +58,8 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 
 		{"icmp6.echo_rx", &icmp6.EchoRx}, {"icmp6.echo_tx", &icmp6.EchoTx}, {"icmp6.errors_rx", &icmp6.ErrorsRx},
 		{"icmp6.errors_tx", &icmp6.ErrorsTx}, {"icmp6.dropped", &icmp6.Dropped}, {"icmp6.throttled", &icmp6.Throttled},
+
+		{"ping4.dropped", &s.boxes.Ping4.Stats.Dropped}, {"ping6.dropped", &s.boxes.Ping6.Stats.Dropped},
 
 		{"udp.packets_rx", &udp.PacketsRx}, {"udp.packets_tx", &udp.PacketsTx}, {"udp.packets_dropped", &udp.PacketsDropped},
 		{"udp.no_port", &udp.NoPort},
