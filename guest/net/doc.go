@@ -13,7 +13,7 @@
 //	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
 //	ping                                      ICMP for programs: ping sockets, raw ones
-//	dhcp slaac                                RFC 2131, 4861: configuration
+//	dhcp slaac dhcp6                          RFC 2131, 4861, 8415: configuration
 //	mcast                                     RFC 3376, 3810: groups announced
 //	fragment                                  reassembly for both IPs
 //	event                                     the other face: callbacks in place of sockets

@@ -92,6 +92,7 @@ type counter struct {
 // counters calls f with where the counters of the interface's own boxes are.
 func (i *Interface) counters(f func(name string, at *uint64)) {
 	n, e, a, d, h := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats, &i.DHCP.Stats
+	r, h6 := &i.RA.Stats, &i.DHCP6.Stats
 	for _, c := range [...]counter{
 		{"packets_rx", &n.PacketsRx}, {"packets_tx", &n.PacketsTx}, // the name until 2017, and since
 		{"stat_rx_total_packets", &n.PacketsRx}, {"stat_tx_total_packets", &n.PacketsTx},
@@ -110,6 +111,9 @@ func (i *Interface) counters(f func(name string, at *uint64)) {
 
 		{"dhcp.packets_rx", &h.PacketsRx}, {"dhcp.packets_tx", &h.PacketsTx}, {"dhcp.packets_dropped", &h.Dropped},
 		{"dhcp.bound", &h.Bound}, {"dhcp.lost", &h.Lost},
+
+		{"slaac.adverts_rx", &r.AdvertsRx}, {"slaac.dropped", &r.Dropped},
+		{"dhcp6.packets_rx", &h6.PacketsRx}, {"dhcp6.packets_tx", &h6.PacketsTx}, {"dhcp6.packets_dropped", &h6.Dropped},
 	} {
 		f(c.name, c.at)
 	}

@@ -29,6 +29,7 @@ func TestStatsComplete(t *testing.T) {
 			"Ping4": &b.Ping4.Stats, "Ping6": &b.Ping6.Stats,
 			"UDP": &b.UDP.Stats, "TCP": &b.TCP.Stats, "Conntrack": &b.Conntrack.Stats, "Filter": &b.Filter.Stats[filter.Input],
 			"NIC": &i.NIC.Stats, "Eth": &i.Eth.Stats, "ARP": &i.ARP.Stats, "NDP": &i.NDP.Stats, "DHCP": &i.DHCP.Stats,
+			"RA": &i.RA.Stats, "DHCP6": &i.DHCP6.Stats,
 		} {
 			fill(name, stats)
 		}

@@ -145,6 +145,7 @@ func (s *Stack) wireInterface(i *Interface) {
 	i.link6.Output = i.NDP.Resolve
 
 	i.wireRA()
+	i.wireDHCP6()
 	i.wireGroups()
 	i.RA.Now, i.RA.Wheel, i.RA.MTU = now, &s.wheel, i.mtu
 
