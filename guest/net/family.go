@@ -44,7 +44,12 @@ func (f family6) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 	return posixSocket{k}, 0
 }
 
-var _ posix.Interfacer = family{}
+var (
+	_ posix.Interfacer = family{}
+	_ posix.Router     = family{}
+	_ posix.Interfacer = (*lazyStack)(nil)
+	_ posix.Router     = (*lazyStack)(nil)
+)
 
 // Socket is posix.Family.
 func (f family) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
@@ -57,6 +62,9 @@ func (f family) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 
 // Interfaces is posix.Interfacer.
 func (f family) Interfaces() []posix.Interface { return f.stack.Interfaces() }
+
+// Routes is posix.Router.
+func (f family) Routes() []posix.Route { return f.stack.routes() }
 
 // posixSocket is a socket as package posix has it. What is not about addresses is the socket's own.
 type posixSocket struct{ Socket }

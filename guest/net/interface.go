@@ -236,14 +236,21 @@ func (i *Interface) source() (netip.Addr, bool) {
 func (s *Stack) Interfaces() []posix.Interface {
 	s.enter()
 	defer s.leave()
+	lo := &s.boxes.Loopback.Stats
 	list := []posix.Interface{{
 		Index: s.lo.Index, Name: "lo", MTU: s.lo.MTU, Loopback: true, Up: true,
-		Addrs: append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
+		Addrs:    append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
+		Groups:   groups(&s.lo, &s.lo6),
+		Received: posix.Traffic{Packets: lo.PacketsRx, Bytes: lo.BytesRx},
+		Sent:     posix.Traffic{Packets: lo.PacketsTx, Bytes: lo.BytesTx, Dropped: lo.SendqDropped},
 	}}
 	for _, i := range s.interfaces {
 		list = append(list, posix.Interface{
 			Index: i.link.Index, Name: i.Name, MTU: i.link.MTU, Hardware: i.Eth.MAC, Up: true,
-			Addrs: append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
+			Addrs:    append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
+			Groups:   groups(&i.link, &i.link6),
+			Received: posix.Traffic{Packets: i.NIC.Stats.PacketsRx, Bytes: i.NIC.Stats.BytesRx},
+			Sent:     posix.Traffic{Packets: i.NIC.Stats.PacketsTx, Bytes: i.NIC.Stats.BytesTx, Dropped: i.NIC.Stats.SendqDropped},
 		})
 	}
 	return list

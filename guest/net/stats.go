@@ -38,6 +38,7 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 	ip6, icmp6 := &s.boxes.IP6.Stats, &s.boxes.ICMP6.Stats
 	for _, c := range [...]counter{
 		{"lo.packets_rx", &lo.PacketsRx}, {"lo.packets_tx", &lo.PacketsTx}, {"lo.sendq_dropped", &lo.SendqDropped},
+		{"lo.bytes_rx", &lo.BytesRx}, {"lo.bytes_tx", &lo.BytesTx},
 
 		{"ip4.packets_rx", &ip.PacketsRx}, {"ip4.packets_tx", &ip.PacketsTx}, {"ip4.packets_dropped", &ip.PacketsDropped},
 		{"ip4.prerouting_dropped", &ip.PreroutingDropped}, {"ip4.postrouting_dropped", &ip.PostroutingDropped},
