@@ -76,9 +76,21 @@ type Socket interface {
 	Close() syscall.Errno
 }
 
-// Interfacer is a Family that can describe its network interfaces, for net.Interfaces.
+// Interfacer is a Family that can describe its network interfaces, for net.Interfaces and /proc/net.
 type Interfacer interface {
 	Interfaces() []Interface
+}
+
+// Router is a Family that can describe its routes, of all families, for /proc/net.
+type Router interface {
+	Routes() []Route
+}
+
+// Route is one line of a routing table.
+type Route struct {
+	Prefix
+	Gateway Addr // none: on the link
+	Link    string
 }
 
 // Interface describes one network interface as rtnetlink(7) would.
@@ -90,4 +102,11 @@ type Interface struct {
 	Loopback bool
 	Up       bool
 	Addrs    []Prefix
+	Groups   []Addr // multicast groups it is in
+	Received Traffic
+	Sent     Traffic
 }
+
+// Traffic is what has passed an interface one way: packets, and their bytes with Ethernet headers, which loopback has none
+// of.
+type Traffic struct{ Packets, Bytes, Dropped uint64 }
