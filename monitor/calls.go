@@ -46,9 +46,9 @@ func (vm *VM) call(number int) error {
 	case hypercall.CallEntropy:
 		return vm.entropy(argsOf[hypercall.EntropyArgs](c))
 	case hypercall.CallKick:
-		vm.armDeadline()
 		moved, err := vm.serveRings()
 		vm.pacing(clock.Monotonic(), moved)
+		vm.armDeadline()
 		return err
 	}
 	return violation("unknown call %d", number)
