@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,17 +23,8 @@ func main() {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, exit: os.Exit}
 	if len(os.Args) > 1 && os.Args[1] == "run" {
 		a.machine = monitor.Prepare() // KVM makes it while the command line is read
-		twoProcessors()
 	}
 	a.exit(a.run(os.Args[1:]))
-}
-
-// twoProcessors lets Go run two threads also where there is one processor, unless the user has said how many. A guest that
-// is busy else makes Go's scheduler take the only P away, and look for more of that kind, again and again (monitor/kvm).
-func twoProcessors() {
-	if runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2)
-	}
 }
 
 // app is what the commands have to do with the world outside.

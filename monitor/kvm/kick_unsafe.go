@@ -16,7 +16,6 @@ const kickSignal = unix.SIGURG
 // Bind prepares the calling thread to run the vCPU. The caller has locked its goroutine to the thread, and Kick reaches
 // it from now on, until Unbind.
 func (v *VCPU) Bind() error {
-	v.yielded = time.Now()
 	tid := unix.Gettid()
 	v.tid.Store(int32(tid))
 	return v.kick.open(tid)

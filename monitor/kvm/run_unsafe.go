@@ -3,9 +3,7 @@ package kvm
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
@@ -73,7 +71,6 @@ func (v *VCPU) Run() (reason uint32, err error) {
 	// other goroutine and no garbage collection waiting.
 	_, _, e := unix.Syscall(unix.SYS_IOCTL, v.rawFD, ioctlRun, 0)
 	v.run.dirtyRegs = 0
-	v.yield()
 	switch e {
 	case 0:
 		return v.run.exitReason, nil
@@ -84,20 +81,6 @@ func (v *VCPU) Run() (reason uint32, err error) {
 		return ExitMemoryFault, nil
 	}
 	return 0, fmt.Errorf("run vCPU: %w", e)
-}
-
-// yieldAfter is how long the goroutine of a vCPU runs without another turn of Go's scheduler.
-const yieldAfter = 5 * time.Millisecond
-
-// yield lets the scheduler have a turn if the last one is long ago. After 10 ms it would take one: Go's sysmon then interrupts
-// the goroutine, takes its P away in each KVM_RUN of more than 20 µs, and looks for more to do 50 times within the next
-// milliseconds. For a guest that is busy that has no end, and takes 7 % of its processor. It needs a second P, or
-// sysmon takes the only one in any case.
-func (v *VCPU) yield() {
-	if now := time.Now(); now.Sub(v.yielded) >= yieldAfter {
-		v.yielded = now
-		runtime.Gosched()
-	}
 }
 
 // Regs are the general registers at the last exit. SetRegs makes changes to them count.

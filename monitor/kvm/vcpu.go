@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
-	"time"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
 	"golang.org/x/sys/unix"
@@ -31,8 +30,6 @@ type VCPU struct {
 	mem   []byte       // the mapping run lies in
 	tid   atomic.Int32 // thread that runs it, once Bind was called
 	kick  kickTimer
-
-	yielded time.Time // when Go's scheduler last had a turn
 }
 
 func newVCPU(system, vm uintptr) (*VCPU, error) {
