@@ -90,7 +90,7 @@ type Proxy struct {
 	lost      uint64 // frames that did not fit
 	outputs   uint   // calls of Output
 	gather    gather
-	vector    iovec.Vector // of its pieces
+	vector    iovec.Vector // of the call that is made next: empty between calls
 	memory    pieces
 	events    [64]unix.EpollEvent
 	scratch   [largePiece]byte
