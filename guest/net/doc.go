@@ -54,6 +54,9 @@
 //	program ─1─► send buffer ───2─► host: the kernel's packet (TAP), or its socket (user network)
 //	program ◄─2─ receive buffer ◄─1─ host: from the kernel's packet, or, by way of a buffer (a third copy), its socket
 //
+// Frames of up to 2 KiB are copied once more where that is cheaper than to do without: behind a TAP, each way, for the
+// kernel takes 0.2 µs to look at a list of pieces (netif/tap), and on the way up in a guest whose card receives long frames.
+//
 // # Offloads
 //
 // Transport checksums are always left to be completed (packet.SetPartialChecksum); the NIC box does it for cards that do

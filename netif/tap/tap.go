@@ -291,13 +291,14 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 		l.rx.room(f, whole)
 		size, err := l.rx.vector.Read(l.dev.fd)
 		switch {
+		case err == nil:
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EBADFD):
 			return n, l.gone()
-		case err != nil:
+		default:
 			return n, fmt.Errorf("read from tap %s: %w", l.dev.name, err)
 		}
 		size -= len(l.rx.header)
