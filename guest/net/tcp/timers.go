@@ -1,7 +1,8 @@
 package tcp
 
 // A connection has several deadlines and one timer, which is set for the earliest. Moving a deadline back or clearing it
-// costs a store: the timer then fires for nothing once, and is set again.
+// costs a store: the timer then fires for nothing once, and is set again. When nothing is to be waited for soon, Flush sets it
+// right: a connection at rest wakes nobody.
 const (
 	timerReorder    = iota // what was sent before something delivered must have arrived
 	timerProbe             // nothing has been heard for so long that the tail may be lost
@@ -53,13 +54,33 @@ func (c *Conn) expire() {
 			return
 		}
 	}
-	next := int64(0)
+	if next := c.nextDeadline(); next != 0 {
+		c.timer.Set(next)
+	}
+}
+
+// nextDeadline is the earliest, 0 if there is none.
+func (c *Conn) nextDeadline() (next int64) {
 	for _, at := range c.deadline {
 		if at != 0 && (next == 0 || at < next) {
 			next = at
 		}
 	}
-	if next != 0 {
+	return next
+}
+
+// restMin is the time in ns by which a timer may be too early for a connection that is at work.
+const restMin = 1_000_000_000
+
+// rest puts the timer right if the connection has come to rest.
+func (c *Conn) rest() {
+	if !c.timer.Active() {
+		return
+	}
+	switch next := c.nextDeadline(); {
+	case next == 0:
+		c.timer.Stop()
+	case next-c.timer.When() >= restMin:
 		c.timer.Set(next)
 	}
 }
