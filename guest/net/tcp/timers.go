@@ -1,8 +1,8 @@
 package tcp
 
 // A connection has several deadlines and one timer, which is set for the earliest. Moving a deadline back or clearing it
-// costs a store: the timer then fires for nothing once, and is set again. When nothing is to be waited for soon, Flush sets it
-// right: a connection at rest wakes nobody.
+// costs a store: the timer then fires for nothing once, and is set again. If it is much too early Flush sets it right: each
+// time that it fires for nothing may wake an idle guest.
 const (
 	timerReorder    = iota // what was sent before something delivered must have arrived
 	timerProbe             // nothing has been heard for so long that the tail may be lost
@@ -69,10 +69,10 @@ func (c *Conn) nextDeadline() (next int64) {
 	return next
 }
 
-// restMin is the time in ns by which a timer may be too early for a connection that is at work.
-const restMin = 1_000_000_000
+// restMin is the time in ns by which a timer may be too early. A delayed ACK is that much before a retransmission.
+const restMin = 100_000_000
 
-// rest puts the timer right if the connection has come to rest.
+// rest sets the timer right if it is much too early.
 func (c *Conn) rest() {
 	if !c.timer.Active() {
 		return
