@@ -300,6 +300,9 @@ func sysEpollWait(t *thread) bool {
 		}
 	}
 	collectDevices()
+	if alarmTime != 0 {
+		expireAlarm(now())
+	}
 	if f.RAX = epollCollect(e, f.RSI, n); f.RAX != 0 || nowait {
 		return true
 	}

@@ -35,6 +35,7 @@ var exitsLoads = []struct {
 	name     string
 	requests func(addr string) (float64, error)
 }{
+	{"one in 500 ms", func(addr string) (float64, error) { return netLoad("2/s", addr, 3*exitsRun) }},
 	{"one in 10 ms", func(addr string) (float64, error) { return netLoad("100/s", addr, exitsRun) }},
 	{"2000/s", func(addr string) (float64, error) { return netLoad("2000/s", addr, exitsRun) }},
 	{"as many as it can", func(addr string) (float64, error) {

@@ -19,7 +19,7 @@ type cell struct {
 }
 
 // load is how much of cells' cost runs at a time.
-const load = 6
+const load = 8
 
 // exact reports whether the network loses nothing of itself. A gigabyte passes then, where there is ten seconds' worth otherwise.
 func (c *cell) exact() bool {

@@ -94,6 +94,8 @@ func (g *gvisor) name() string { return "gvisor" }
 
 func (g *gvisor) probes() bool { return false }
 
+func (g *gvisor) bears() bool { return false }
+
 func (g *gvisor) close() {
 	g.stop()
 	g.running.Wait()

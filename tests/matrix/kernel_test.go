@@ -125,6 +125,8 @@ func (k *kernel) name() string { return "linux" }
 
 func (k *kernel) probes() bool { return true } // as it is set up here
 
+func (k *kernel) bears() bool { return true }
+
 func (k *kernel) close() {
 	k.file.Close()
 	<-k.ended

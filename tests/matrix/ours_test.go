@@ -62,6 +62,8 @@ func (o *ours) name() string { return "ours" }
 
 func (o *ours) probes() bool { return true }
 
+func (o *ours) bears() bool { return true }
+
 func (o *ours) close() {}
 
 func (o *ours) settled() (err error) {

@@ -92,6 +92,14 @@ func (r *rig) pair(from int) (pair [2]conn, err error) {
 // stuck reports whether the end of an index cannot send much: what is long vanishes, and it does not find out.
 func (r *rig) stuck(from int) bool { return r.cell.hole > 0 && !r.ends[from].probes() }
 
+// amount is how much the end of an index is to send.
+func (r *rig) amount(from int, s scale) amount {
+	if c := r.cell; c.exact() && (c.faults.Reorder == 0 || r.ends[from].bears()) {
+		return s.exact
+	}
+	return s.lossy
+}
+
 // transfer moves an amount from the end of an index to the other, over a connection of its own.
 func (r *rig) transfer(from int, a amount) (float64, error) {
 	pair, err := r.pair(from)

@@ -32,11 +32,7 @@ func (c *cell) runVirtual(t *testing.T, s scale) {
 	if err := r.simultaneous(); err != nil {
 		t.Error(err)
 	}
-	a := s.lossy
-	if c.exact() {
-		a = s.exact
-	}
-	goodput, err := r.transfer(0, a)
+	goodput, err := r.transfer(0, r.amount(0, s))
 	if err != nil {
 		t.Fatal(err)
 	}
