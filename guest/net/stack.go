@@ -15,6 +15,7 @@ import (
 	"ukvm.dev/guest/net/ip6"
 	"ukvm.dev/guest/net/loopback"
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/udp"
@@ -40,6 +41,8 @@ type Boxes struct {
 	ICMP4    icmp4.Box
 	IP6      ip6.Box
 	ICMP6    icmp6.Box
+	Ping4    ping.Box
+	Ping6    ping.Box
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box

@@ -58,6 +58,12 @@ func (l *lazyStack) Interfaces() []posix.Interface {
 	return l.stack.Interfaces()
 }
 
+// Routes is posix.Router.
+func (l *lazyStack) Routes() []posix.Route {
+	l.once.Do(l.start)
+	return l.stack.routes()
+}
+
 // patience is how long the first socket waits for DHCP. A server on the link answers within milliseconds.
 const patience = 5 * time.Second
 

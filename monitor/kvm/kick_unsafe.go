@@ -37,6 +37,10 @@ func (v *VCPU) Kick() {
 // asked for before may still interrupt it. Only the vCPU's thread may call it.
 func (v *VCPU) KickAt(ns int64) { v.kick.at(ns) }
 
+// KickNext is KickAt, and takes back what was arranged for an earlier time: for who puts off what most kicks are for. Others have
+// to ask again.
+func (v *VCPU) KickNext(ns int64) { v.kick.next(ns) }
+
 // CancelKick takes back what KickAt has arranged: the thread does something else for a while. A kick that is on its way may still
 // come. Only the vCPU's thread may call it.
 func (v *VCPU) CancelKick() {
@@ -88,6 +92,14 @@ func (k *kickTimer) at(ns int64) {
 	if k.armed == 0 || ns < k.armed {
 		k.set(ns, kickAgain)
 	}
+}
+
+// next arms the timer for ns, and not earlier.
+func (k *kickTimer) next(ns int64) {
+	if k.armed != 0 && k.armed < ns {
+		k.armed = 0
+	}
+	k.at(ns)
 }
 
 // fired notes that Run was interrupted: if it was by the timer, it is stopped.
