@@ -13,9 +13,10 @@ type end interface {
 	listen(port uint16) (listener, error)
 	// dial connects from a local port, or from any if that is 0.
 	dial(local uint16, to netip.AddrPort) (conn, error)
-	// probes reports whether it finds out that long packets vanish, and bears that they come in another order without
-	// taking it for congestion.
+	// probes reports whether it finds out that long packets vanish. One that does not cannot send much there.
 	probes() bool
+	// bears reports whether it does not take packets in another order for congestion. One that does would take an hour for a
+	// gigabyte.
 	bears() bool
 	// settled returns an error as long as something of a connection is left, other than TIME-WAIT.
 	settled() error

@@ -35,7 +35,8 @@ func newGvisor(p plug) (end, error) {
 	g := &gvisor{addr: p.addr()}
 	g.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC},
+		// With NewReno: its CUBIC stops sending for good after some losses, without a timeout.
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol},
 	})
 	moderate := tcpip.TCPModerateReceiveBufferOption(true) // as runsc has it
 	if err := g.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &moderate); err != nil {

@@ -59,9 +59,15 @@ type scale struct {
 
 func scaleOf() scale {
 	if ukvmtest.Soak() {
-		return scale{amount{size: 1 << 30}, amount{time: 10 * time.Second}, 10_000, 200, 2, 8, true}
+		return scale{
+			exact: amount{size: 1 << 30}, lossy: amount{time: 10 * time.Second},
+			short: 10_000, shortBad: 200, lossyRounds: 3, most: 8, judge: true,
+		}
 	}
-	return scale{amount{size: 32 << 20}, amount{time: time.Second}, 300, 20, 1, 1, false}
+	return scale{
+		exact: amount{size: 32 << 20}, lossy: amount{time: time.Second},
+		short: 300, shortBad: 20, lossyRounds: 1, most: 1,
+	}
 }
 
 // atLeast is what part of Linux's goodput ours must be.

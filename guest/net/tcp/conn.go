@@ -69,6 +69,7 @@ type Conn struct {
 		mss           int    // payload of a full segment
 		full          seq    // what was out when the congestion window was used last
 		released      int    // acknowledged since output last ran, in bytes: its room in the windows is not used yet
+		delivered     int    // the same with what was acknowledged selectively
 		small         seq    // end of the last segment shorter than mss (Minshall's variant of Nagle)
 		fin           bool   // the holder has closed this direction: FIN follows the buffer
 		cork          bool   // MSG_MORE: hold a short segment

@@ -24,6 +24,7 @@ func (c *Conn) selective(s *segment, n int, limited bool, now int64) {
 	if s.opt.SACKs > 0 {
 		c.takeBlocks(s, before, &d)
 	}
+	c.snd.delivered += d.bytes
 	if n == 0 && d.bytes == 0 && !d.dup && !r.probe.out && c.rec.dups < dupThreshold && !c.congested(s) {
 		return
 	}
@@ -195,14 +196,16 @@ func (c *Conn) lossNoticed(d *delivery, n int) {
 // until all that is out now has been acknowledged. p is fast or reducing.
 func (c *Conn) reduce(d *delivery, n int, p phase) {
 	r := &c.rec
-	// What earlier ACKs of the same batch have made room for would be in flight by now, if they had come one by one.
-	flight := c.flight()
-	released := c.snd.released - n
 	r.save(c)
-	c.cc.lost(c.used(flight), d.now)
+	c.cc.lost(c.used(c.flight()), d.now)
 	c.ecn.reduce = c.ecn.on // whatever the reason (RFC 3168 §6.1.2)
 	r.phase, r.point, r.valid = p, c.snd.max, true
-	r.prr = prr{flight: max(flight-c.board.sacked+d.bytes-n, c.snd.mss), delivered: released}
+	// What earlier ACKs of the same batch have made room for would have been sent by now, if they had come one by one: it may
+	// be sent still.
+	r.prr = prr{
+		flight:    max(c.snd.max.minus(c.snd.una)-c.board.sacked+c.snd.delivered, c.snd.mss),
+		delivered: c.snd.delivered - d.bytes,
+	}
 	c.proportional(d.bytes, false)
 	if p == fast {
 		c.stop(timerProbe)
