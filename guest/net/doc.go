@@ -12,7 +12,8 @@
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
-//	dhcp slaac                                RFC 2131, 4861: configuration
+//	ping                                      ICMP for programs: ping sockets, raw ones
+//	dhcp slaac dhcp6                          RFC 2131, 4861, 8415: configuration
 //	mcast                                     RFC 3376, 3810: groups announced
 //	fragment                                  reassembly for both IPs
 //	event                                     the other face: callbacks in place of sockets

@@ -30,6 +30,7 @@ var stages = []stage{
 	{"guests", "One program an idea", tests(all, "./tests/guests")},
 	{"std", "Go's own tests", tests(all, "./tests/std")},
 	{"network", "The network", tests(all, networks...)},
+	{"matrix", "Our TCP beside Linux's and gVisor's, over bad networks", matrix},
 	{"users", "The command line and the library", tests(all, "./tests/e2e/cli", "./tests/e2e/embed")},
 	{"host", "Everything else", rest},
 	{"older-guests", "One program an idea, built with " + older, tests(allOlder, "./tests/guests")},
