@@ -74,8 +74,7 @@ var settings = map[string]setting{
 		apart: []apart{{gotest: skipsInternet, tests: strings.Fields(`
 			TestConcurrentPreferGoResolversDial TestLookupCNAME TestLookupContextCancel TestLookupDotsWithRemoteSource
 			TestLookupGmailMX TestLookupGmailNS TestLookupGmailTXT TestLookupGoogleHost TestLookupGoogleIP
-			TestLookupGoogleSRV TestLookupHostCancel TestLookupNoData TestLookupNoSuchHost TestResolverLookupIP
-			TestIPv4MulticastListener TestIPv6MulticastListener`)}}, // these two need /proc/net/igmp and igmp6
+			TestLookupGoogleSRV TestLookupHostCancel TestLookupNoData TestLookupNoSuchHost TestResolverLookupIP`)}},
 	},
 	"net/http":      {timing: true},
 	"go/parser":     {source: []string{"go/printer"}},
