@@ -73,6 +73,7 @@ type Stack struct {
 
 	public    bool                // the monitor is to know the counters
 	published []hypercall.Counter // what it knows
+	gauged    []uint64            // gauges as they were when the stack was left last
 }
 
 // New returns a Stack with a loopback interface. It starts nothing.
@@ -127,6 +128,9 @@ func (s *Stack) leave() {
 	if ok && (s.armed == 0 || next < s.armed) {
 		s.armed = next
 		s.config.Clock.SetAlarm(next, s.alarm)
+	}
+	if s.public {
+		s.gaugeValues(s.gauged)
 	}
 	after := s.after
 	s.after = nil
