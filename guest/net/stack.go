@@ -125,7 +125,7 @@ func (s *Stack) leave() {
 	if s.events.Pending() {
 		next, ok = s.now, true // callbacks never run within a call
 	}
-	if ok && (s.armed == 0 || next < s.armed) {
+	if ok && (s.armed == 0 || next < s.armed || next-s.armed >= alarmSlack) {
 		s.armed = next
 		s.config.Clock.SetAlarm(next, s.alarm)
 	}
@@ -139,6 +139,10 @@ func (s *Stack) leave() {
 		f()
 	}
 }
+
+// alarmSlack is how many ns too early the alarm may go off, for nothing, when timers were stopped or moved: it is cheaper than to
+// set it with each packet of a busy connection, and dearer when all is at rest.
+const alarmSlack = 100_000_000
 
 // complete sends and delivers until there is nothing more to.
 func (s *Stack) complete() {
@@ -158,6 +162,11 @@ const turnRounds = 16
 // turn is leave for who brings work from outside, a driver or the clock: the event loop's callbacks run first, so that
 // their answers go out together, and with the ACKs.
 func (s *Stack) turn() {
+	if s.armed != 0 && s.armed <= s.now {
+		// Also for who brings packets: where there is always something to do an alarm comes late.
+		s.armed = 0
+		s.wheel.Advance(s.now)
+	}
 	if s.events.InUse() {
 		for range turnRounds {
 			s.boxes.TCP.Tell()
@@ -174,8 +183,9 @@ func (s *Stack) turn() {
 // alarm runs the timers that are due. An alarm that was replaced may still come; it finds nothing due.
 func (s *Stack) alarm() {
 	s.enter()
-	s.armed = 0
-	s.wheel.Advance(s.now)
+	if s.armed > s.now {
+		s.armed = 0 // there may be none any more: it is set again
+	}
 	s.turn()
 }
 

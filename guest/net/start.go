@@ -72,7 +72,7 @@ const patience = 5 * time.Second
 func (l *lazyStack) start() {
 	b := kernel.Boot()
 	l.stack = New(Config{
-		Memory: int64(b.Memory), Hostname: cString(b.Hostname[:]),
+		Memory: int64(b.Memory), Clock: newKernelClock(), Hostname: cString(b.Hostname[:]),
 		Resolvers: func(servers []netip.Addr, search string) {
 			var text []string
 			for _, a := range servers {

@@ -67,7 +67,8 @@ type Socket interface {
 
 	// Notify registers f, once and before any other use, to be called with the present readiness and with the bits
 	// that were just raised, after every change and again whenever more data, another connection or more room
-	// arrives. f does not block and does not call back into the socket; it may be called with the stack's locks held.
+	// arrives. f does not block and does not call back into the socket; it may be called with the stack's locks held. A
+	// stream that is ready for EventOut and nothing else may be taken to be connected and without anything to Recv.
 	Notify(f func(level, raised Events))
 
 	// Close releases the socket; a stream sends what is queued and closes in order, as SO_LINGER says. No call of

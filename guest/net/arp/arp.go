@@ -58,8 +58,9 @@ type Box struct {
 	Stats Stats
 
 	cache    map[netip.Addr]*entry
-	waiting  int   // packets in pending queues
-	defended int64 // when an address was last defended
+	recent   *entry // one of cache: the last that Send has looked up
+	waiting  int    // packets in pending queues
+	defended int64  // when an address was last defended
 }
 
 type state uint8
@@ -93,7 +94,11 @@ func (b *Box) Send(p *packet.Packet) {
 		b.Output(p)
 		return
 	}
-	e := b.cache[p.NextHop]
+	e := b.recent
+	if e == nil || e.addr != p.NextHop {
+		e = b.cache[p.NextHop]
+		b.recent = e
+	}
 	if e == nil {
 		if e = b.add(p.NextHop); e == nil {
 			b.Stats.Dropped++
@@ -249,6 +254,9 @@ func (b *Box) remove(e *entry) {
 	b.waiting -= e.pending.Len()
 	e.pending.Release()
 	delete(b.cache, e.addr)
+	if b.recent == e {
+		b.recent = nil
+	}
 }
 
 // ask sends a request for e and starts waiting for the answer.

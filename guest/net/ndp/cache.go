@@ -38,7 +38,11 @@ func (b *Box) Resolve(p *packet.Packet) {
 		b.Output(p)
 		return
 	}
-	e := b.cache[p.NextHop]
+	e := b.recent
+	if e == nil || e.addr != p.NextHop {
+		e = b.cache[p.NextHop]
+		b.recent = e
+	}
 	if e == nil {
 		if e = b.add(p.NextHop); e == nil {
 			b.drop(p)
@@ -167,6 +171,9 @@ func (b *Box) remove(e *entry) {
 	b.waiting -= e.pending.Len()
 	e.pending.Release()
 	delete(b.cache, e.addr)
+	if b.recent == e {
+		b.recent = nil
+	}
 }
 
 // ask sends a request for e and starts waiting for the answer.

@@ -77,7 +77,8 @@ type Box struct {
 	Stats     Stats
 
 	cache     map[netip.Addr]*entry
-	waiting   int // packets in pending queues
+	recent    *entry // one of cache: the last that Resolve has looked up
+	waiting   int    // packets in pending queues
 	emitting  bool
 	tentative map[netip.Addr]*detection
 }

@@ -68,6 +68,7 @@ type Conn struct {
 		scale         uint8  // of the windows that arrive
 		mss           int    // payload of a full segment
 		full          seq    // what was out when the congestion window was used last
+		released      int    // acknowledged since output last ran, in bytes: its room in the windows is not used yet
 		small         seq    // end of the last segment shorter than mss (Minshall's variant of Nagle)
 		fin           bool   // the holder has closed this direction: FIN follows the buffer
 		cork          bool   // MSG_MORE: hold a short segment
