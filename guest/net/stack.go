@@ -60,8 +60,9 @@ type Stack struct {
 
 	// mu guards everything below, and all boxes. It is taken by enter and given back by leave.
 	mu         sync.Mutex
-	now        int64 // when mu was taken
-	armed      int64 // what the clock's alarm is set to; 0: nothing
+	now        int64  // when mu was taken
+	armed      int64  // what the clock's alarm is set to; 0: nothing
+	onAlarm    func() // alarm, made once: it is set often
 	wheel      timer.Wheel
 	boxes      Boxes
 	lo         ip4.Link
@@ -85,6 +86,7 @@ func New(c Config) *Stack {
 		c.Random = rand.Uint64
 	}
 	s := &Stack{config: c, limits: limitsFor(c.Memory)}
+	s.onAlarm = s.alarm
 	s.wire()
 	s.events = event.New(s.eventHost())
 	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
@@ -127,7 +129,7 @@ func (s *Stack) leave() {
 	}
 	if ok && (s.armed == 0 || next < s.armed || next-s.armed >= alarmSlack) {
 		s.armed = next
-		s.config.Clock.SetAlarm(next, s.alarm)
+		s.config.Clock.SetAlarm(next, s.onAlarm)
 	}
 	if s.public {
 		s.gaugeValues(s.gauged)
