@@ -62,7 +62,7 @@ type Stack struct {
 	mu         sync.Mutex
 	now        int64  // when mu was taken
 	armed      int64  // what the clock's alarm is set to; 0: nothing
-	ring       func() // alarm: a method's value is made anew each time it is used
+	onAlarm    func() // alarm, made once: it is set often
 	wheel      timer.Wheel
 	boxes      Boxes
 	lo         ip4.Link
@@ -74,6 +74,7 @@ type Stack struct {
 
 	public    bool                // the monitor is to know the counters
 	published []hypercall.Counter // what it knows
+	gauged    []uint64            // gauges as they were when the stack was left last
 }
 
 // New returns a Stack with a loopback interface. It starts nothing.
@@ -85,7 +86,7 @@ func New(c Config) *Stack {
 		c.Random = rand.Uint64
 	}
 	s := &Stack{config: c, limits: limitsFor(c.Memory)}
-	s.ring = s.alarm
+	s.onAlarm = s.alarm
 	s.wire()
 	s.events = event.New(s.eventHost())
 	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
@@ -128,7 +129,10 @@ func (s *Stack) leave() {
 	}
 	if ok && (s.armed == 0 || next < s.armed || next-s.armed >= alarmSlack) {
 		s.armed = next
-		s.config.Clock.SetAlarm(next, s.ring)
+		s.config.Clock.SetAlarm(next, s.onAlarm)
+	}
+	if s.public {
+		s.gaugeValues(s.gauged)
 	}
 	after := s.after
 	s.after = nil

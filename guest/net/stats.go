@@ -9,24 +9,6 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	defer s.leave()
 	s.counters(func(name string, at *uint64) { f(name, *at) })
 	s.gauges(f)
-	s.filterGauges(f)
-}
-
-// gauges calls f with what is not counted but there.
-func (s *Stack) gauges(f func(name string, value uint64)) {
-	for _, i := range s.interfaces {
-		f(i.Name+".arp.entries", uint64(i.ARP.Len()))
-		f(i.Name+".ndp.entries", uint64(i.NDP.Len()))
-	}
-	f("udp.endpoints", uint64(s.boxes.UDP.Len()))
-	f("udp.memory", uint64(s.boxes.UDP.Used()))
-	f("ping4.endpoints", uint64(s.boxes.Ping4.Len()))
-	f("ping6.endpoints", uint64(s.boxes.Ping6.Len()))
-	f("tcp.connections", uint64(s.boxes.TCP.Conns()))
-	f("tcp.time_wait", uint64(s.boxes.TCP.Waiting()))
-	f("tcp.memory", uint64(s.boxes.TCP.Memory()))
-	f("timers.active", uint64(s.wheel.Len()))
-	f("sockets.open", uint64(s.sockets))
 }
 
 // counters calls f with where each counter is. Counters of rules stay there as long as the rules.

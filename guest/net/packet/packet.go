@@ -47,8 +47,8 @@ type Packet struct {
 	TTL       uint8 // 0 down: the default
 	TOS       uint8
 	Label     uint32 // down: flow label of IPv6 (RFC 6437); 0: none
-	DF        bool // down: do not fragment
-	Broadcast bool // link-layer broadcast or multicast, either way; down: set by the IP box
+	DF        bool   // down: do not fragment
+	Broadcast bool   // link-layer broadcast or multicast, either way; down: set by the IP box
 
 	// Link layer.
 	NextHop   netip.Addr // down: whom on the link it goes to, set by the IP box
