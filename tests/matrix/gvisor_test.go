@@ -34,7 +34,7 @@ const nicID = 1
 func newGvisor(p plug) (end, error) {
 	g := &gvisor{addr: p.addr()}
 	g.stack = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		// With NewReno: its CUBIC stops sending for good after some losses, without a timeout.
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol},
 	})
