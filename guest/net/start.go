@@ -71,8 +71,14 @@ const patience = 5 * time.Second
 // first thing must not find a network that is not there yet.
 func (l *lazyStack) start() {
 	b := kernel.Boot()
+	var c Clock // SystemClock
+	for i := range int(b.Devices) {
+		if b.Device[i].Kind == hypercall.DeviceNet {
+			c = newKernelClock()
+		}
+	}
 	l.stack = New(Config{
-		Memory: int64(b.Memory), Clock: newKernelClock(), Hostname: cString(b.Hostname[:]),
+		Memory: int64(b.Memory), Clock: c, Hostname: cString(b.Hostname[:]),
 		Resolvers: func(servers []netip.Addr, search string) {
 			var text []string
 			for _, a := range servers {

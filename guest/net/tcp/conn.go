@@ -122,6 +122,8 @@ type Conn struct {
 
 	timer    timer.Timer
 	deadline [timers]int64 // 0: off
+	flushed  int64         // when the last flush was
+	flushes  int           // how many there were in a row
 
 	isDirty, isBlocked     bool
 	dirtyNext, blockedNext *Conn

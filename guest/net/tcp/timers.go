@@ -72,9 +72,23 @@ func (c *Conn) nextDeadline() (next int64) {
 // restMin is the time in ns by which a timer may be too early. A delayed ACK is that much before a retransmission.
 const restMin = 100_000_000
 
-// rest sets the timer right if it is much too early.
+// A connection is busy after busyFlushes flushes with less than busyGap ns between. A request and its answer are two or three.
+const (
+	busyGap     = 10_000_000
+	busyFlushes = 6
+)
+
+// rest sets the timer right if it is much too early, unless the connection is busy: then each exchange would set it twice, and it
+// fires for nothing once, afterwards.
 func (c *Conn) rest() {
-	if !c.timer.Active() {
+	now := c.box.Now()
+	if now-c.flushed < busyGap {
+		c.flushes = min(c.flushes+1, busyFlushes)
+	} else {
+		c.flushes = 0
+	}
+	c.flushed = now
+	if c.flushes == busyFlushes || !c.timer.Active() {
 		return
 	}
 	switch next := c.nextDeadline(); {
