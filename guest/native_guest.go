@@ -28,6 +28,7 @@ type (
 const (
 	eventIn    = ready.In
 	eventOut   = ready.Out
+	eventErr   = ready.Err
 	eventHup   = ready.Hup
 	eventAcked = ready.Acked
 )

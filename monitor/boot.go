@@ -42,7 +42,7 @@ func (vm *VM) fillMemory(image *loader.Image) error {
 	}
 	s.control.Mask = 1
 	s.control.Vector = hypercall.NoException
-	s.control.Resident = s.ram.Used()
+	s.control.Resident = s.used()
 	return nil
 }
 
@@ -152,7 +152,7 @@ func (vm *VM) environment() []string {
 			return vm.config.Env
 		}
 	}
-	free := vm.config.Memory - min(max(vm.space.ram.Used(), vm.space.imageSize), vm.config.Memory/2)
+	free := vm.config.Memory - min(max(vm.space.used(), vm.space.imageSize), vm.config.Memory/2)
 	limit := free - free/16 - min(2<<20, free/8)
 	return append(vm.config.Env[:len(vm.config.Env):len(vm.config.Env)], fmt.Sprintf("GOMEMLIMIT=%d", limit))
 }

@@ -46,9 +46,9 @@ func (vm *VM) call(number int) error {
 	case hypercall.CallEntropy:
 		return vm.entropy(argsOf[hypercall.EntropyArgs](c))
 	case hypercall.CallKick:
-		vm.armDeadline()
 		moved, err := vm.serveRings()
 		vm.pacing(clock.Monotonic(), moved)
+		vm.armDeadline()
 		return err
 	}
 	return violation("unknown call %d", number)
@@ -171,15 +171,17 @@ func (vm *VM) memory(a hypercall.MemoryArgs, out *hypercall.MemoryArgs) error {
 			return vm.noAccess(err, "memory operations at %#x are not mapped", a.Ops)
 		}
 		switch err := vm.memoryOp(op[0]); {
-		case errors.Is(err, paging.ErrNoMemory):
+		case errors.Is(err, paging.ErrNoMemory) && op[0].Op == hypercall.MemoryCommit:
 			out.Done = i
 			return nil
+		case errors.Is(err, paging.ErrNoMemory):
+			return outOfMemory(vm.config.Memory)
 		case err != nil:
 			return err
 		}
 	}
 	out.Done = a.Count
-	vm.stats.resident.Store(vm.space.ram.Used())
+	vm.stats.resident.Store(vm.space.used())
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (vm *VM) pageFault(va hypercall.GVA, code uint64) (handled bool, err error)
 	if va >= hypercall.UserEnd {
 		return false, nil
 	}
-	used := vm.space.ram.Used()
+	used := vm.space.used()
 	switch err := vm.space.fault(va, access); {
 	case err == nil:
 	case errors.Is(err, errBadAddress):
@@ -80,8 +80,8 @@ func (vm *VM) pageFault(va hypercall.GVA, code uint64) (handled bool, err error)
 		return false, hostFailure("cannot provide guest memory", err)
 	}
 	vm.stats.faults.Add(1)
-	vm.stats.resident.Store(vm.space.ram.Used())
-	if vm.space.ram.Used() != used {
+	vm.stats.resident.Store(vm.space.used())
+	if vm.space.used() != used {
 		vm.retries = 0
 	} else if vm.retries++; vm.retries > maxRetries {
 		return false, hostFailure("KVM cannot run the guest", fmt.Errorf("page fault at %#x that has no cause", va))

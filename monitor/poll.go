@@ -18,7 +18,6 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 		deadline = vm.clock.Host(a.Deadline)
 	}
 	for {
-		vm.drainWake()
 		if vm.stopping.Load() {
 			return errStopped
 		}
@@ -43,14 +42,21 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 			}
 			return nil
 		}
-		if err := vm.sleep(a.Deadline != 0, deadline-now); err != nil {
+		if err := vm.sleep(now, deadline); err != nil {
 			return err
+		}
+		woken := clock.Monotonic()
+		vm.slept(now, woken)
+		vm.halting.slept(woken - now)
+		if len(vm.nics) == 0 { // else there is busyIO
+			vm.vcpu.KickAt(woken + nextUpcall) // cheaper than the call by which the kernel would ask for it
 		}
 	}
 }
 
-// sleep waits for descriptors, or for ns if timed.
-func (vm *VM) sleep(timed bool, ns int64) error {
+// sleep waits for descriptors, or for a deadline unless that is 0. What was arranged for a busy guest would only wake the thread.
+func (vm *VM) sleep(now, deadline int64) error {
+	vm.vcpu.CancelKick()
 	vm.polls = append(vm.polls[:0], unix.PollFd{Fd: int32(vm.wakeFD), Events: unix.POLLIN})
 	for _, n := range vm.nics {
 		if n.arm() {
@@ -59,22 +65,29 @@ func (vm *VM) sleep(timed bool, ns int64) error {
 		vm.polls = append(vm.polls, unix.PollFd{Fd: int32(n.fd()), Events: unix.POLLIN})
 	}
 	vm.polls = vm.console.Await(vm.polls)
-	var timeout *unix.Timespec
-	if timed {
-		t := unix.NsecToTimespec(ns)
-		timeout = &t
+	ready, err := false, error(nil)
+	if window := vm.halting.window; window > 0 {
+		until := now + window
+		if deadline != 0 {
+			until = min(until, deadline)
+		}
+		ready, err = spin(vm.polls, clock.Monotonic, until)
 	}
-	_, err := unix.Ppoll(vm.polls, timeout, nil)
+	if !ready {
+		var timeout *unix.Timespec
+		if deadline != 0 {
+			t := unix.NsecToTimespec(max(deadline-clock.Monotonic(), 0))
+			timeout = &t
+		}
+		_, err = unix.Ppoll(vm.polls, timeout, nil)
+	}
 	switch {
 	case errors.Is(err, unix.EINTR):
-		vm.vcpu.Kicked(clock.Monotonic()) // by the timer, which was armed for a busy guest
 	case err != nil:
 		return hostFailure("cannot wait", err)
+	case vm.polls[0].Revents != 0:
+		var b [8]byte
+		_, _ = unix.Read(vm.wakeFD, b[:]) // whoever has called has left what it was for elsewhere
 	}
 	return nil
-}
-
-func (vm *VM) drainWake() {
-	var b [8]byte
-	_, _ = unix.Read(vm.wakeFD, b[:]) // EAGAIN: nobody has called
 }

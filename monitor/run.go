@@ -94,9 +94,16 @@ func (vm *VM) loop() (err error) {
 		if vm.stopping.Load() {
 			return errStopped
 		}
+		if vm.space.settle() {
+			if err := vm.machine.Forget(); err != nil {
+				return hostFailure("cannot change guest memory", err)
+			}
+		}
+		vm.yield(clock.Monotonic())
 		vm.enter()
 		reason, err := vm.vcpu.Run()
 		if errors.Is(err, kvm.ErrInterrupted) {
+			vm.stats.interrupts.Add(1)
 			if err := vm.interrupted(); err != nil {
 				return err
 			}

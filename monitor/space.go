@@ -24,6 +24,7 @@ type space struct {
 	clock     *hypercall.Clock
 	regions   *hypercall.Regions
 	runs      []paging.Run // scratch
+	blocks    blockState
 
 	streams [4]stream // recent commits, to see which go on
 	next    int       // the one to be replaced
@@ -59,6 +60,7 @@ func newSpace(size uint64) (*space, error) {
 	for s.most < maxChunk && s.most < size/chunkShare {
 		s.most *= 2
 	}
+	s.blocks.use = s.most == maxChunk
 	if err := s.mapShared(); err != nil {
 		ram.Close()
 		return nil, err
@@ -172,7 +174,9 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 	start := page &^ hypercall.GVA(st.chunk-1)
 	end := min(start+hypercall.GVA(st.chunk), r.End)
 	start = max(start, r.Start)
-	if s.ram.Size()-s.ram.Used() < uint64(end-start)+tablesRoom {
+	if b, ok := s.boundIn(r, page); ok {
+		start, end = b.VA, b.VA+paging.LargeSize
+	} else if !s.room(uint64(end-start) + tablesRoom) {
 		// Not enough for the chunk; for the page itself, perhaps.
 		start, end = page, page+hypercall.PageSize
 	}
@@ -203,7 +207,7 @@ func (s *space) commitSmall(va hypercall.GVA) error {
 		if !ok || r.Prot == hypercall.ProtNone || r.End-r.Start > smallRegion {
 			continue
 		}
-		if s.ram.Size()-s.ram.Used() < smallRegion+tablesRoom {
+		if !s.room(smallRegion + tablesRoom) {
 			return nil
 		}
 		if err := s.commit(r.Start, r.End, r.Prot); err != nil {
@@ -232,7 +236,7 @@ func (s *space) stream(page hypercall.GVA) *stream {
 
 // commit makes the absent pages of [start, end) present.
 func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
-	defer func() { s.control.Resident = s.ram.Used() }()
+	defer func() { s.control.Resident = s.used() }()
 	for va := start; va < end; {
 		n, held := s.tables.Held(va)
 		if held {
@@ -258,6 +262,10 @@ func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
 // commitAbsent maps fresh frames at [va, end), where nothing is present, in blocks as large as go.
 func (s *space) commitAbsent(va, end hypercall.GVA, prot uint32) error {
 	for va < end {
+		if b, ok := s.tables.Large(va, va+1); ok && s.rebind(b, va, end, prot) {
+			va += paging.LargeSize
+			continue
+		}
 		order := 0
 		for order < guestmem.MaxOrder && va%(hypercall.PageSize<<(order+1)) == 0 && va+hypercall.PageSize<<(order+1) <= end {
 			order++
@@ -268,12 +276,19 @@ func (s *space) commitAbsent(va, end hypercall.GVA, prot uint32) error {
 			gpa, ok = s.ram.Alloc(order)
 		}
 		if !ok {
+			if s.reclaim() {
+				continue
+			}
 			return paging.ErrNoMemory
 		}
 		n := uint64(hypercall.PageSize) << order
 		s.ram.Populate(gpa, n)
 		err := s.fill(va, gpa, n)
-		if err == nil {
+		switch {
+		case err != nil:
+		case order == guestmem.MaxOrder && s.fits(va, end, prot):
+			err = s.tables.MapLarge(va, gpa, prot)
+		default:
 			err = s.tables.Map(va, gpa, n, prot)
 		}
 		if err != nil {
@@ -311,6 +326,8 @@ func (s *space) slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) 
 	if n > uint64(hypercall.UserEnd) || va > hypercall.UserEnd-hypercall.GVA(n) {
 		return dst, errBadAddress
 	}
+	s.blocks.pinned = true
+	defer func() { s.blocks.pinned = false }()
 	var run paging.Run
 	flush := func() {
 		if run.Len > 0 {
@@ -371,18 +388,34 @@ func (s *space) write(va hypercall.GVA, b []byte) error {
 
 // drop gives the pages of a range back.
 func (s *space) drop(start, end hypercall.GVA) error {
+	defer func() { s.control.Resident = s.used() }()
+	return s.byBlocks(start, end, s.dropBlock, s.dropPages)
+}
+
+// dropPages is drop where no blocks are.
+func (s *space) dropPages(start, end hypercall.GVA) error {
 	s.runs = s.tables.Unmap(start, end, s.runs[:0])
 	for _, r := range s.runs {
 		if err := s.ram.Discard(r.GPA, r.Len); err != nil {
 			return err
 		}
 	}
-	s.control.Resident = s.ram.Used()
 	return nil
 }
 
-// protect changes the protection of the pages of a range that are present.
+// protect changes the protection of the pages of a range that are present. It can run out of memory for tables.
 func (s *space) protect(start, end hypercall.GVA, prot uint32) error {
+	defer func() { s.control.Resident = s.used() }()
+	s.room(tablesRoom)
+	return s.byBlocks(start, end, func(b paging.Block, from, to hypercall.GVA) error {
+		return s.protectBlock(b, from, to, prot)
+	}, func(from, to hypercall.GVA) error {
+		return s.protectPages(from, to, prot)
+	})
+}
+
+// protectPages is protect where no blocks are.
+func (s *space) protectPages(start, end hypercall.GVA, prot uint32) error {
 	s.runs = s.tables.Protect(start, end, prot, s.runs[:0])
 	for _, r := range s.runs {
 		if err := s.ram.Flush(r.GPA, r.Len); err != nil {

@@ -4,8 +4,8 @@ import "sync/atomic"
 
 // counters are what Stats reports; the vCPU's thread counts, anyone reads.
 type counters struct {
-	exits, calls, faults, upcalls, polls atomic.Uint64
-	resident                             atomic.Uint64
+	exits, calls, faults, upcalls, polls, interrupts atomic.Uint64
+	resident                                         atomic.Uint64
 }
 
 // Stats are a VM's counters since it started.
@@ -16,6 +16,8 @@ type Stats struct {
 	Polls    uint64 // times the guest went to sleep
 	Upcalls  uint64 // upcalls made
 	Resident uint64 // bytes of guest RAM in use
+
+	Interrupts uint64 // times the monitor has stopped the busy guest: for an upcall, for the rings, to no avail
 }
 
 // Stats returns the counters.
@@ -23,6 +25,6 @@ func (vm *VM) Stats() Stats {
 	c := &vm.stats
 	return Stats{
 		Exits: c.exits.Load(), Calls: c.calls.Load(), Faults: c.faults.Load(), Polls: c.polls.Load(),
-		Upcalls: c.upcalls.Load(), Resident: c.resident.Load(),
+		Upcalls: c.upcalls.Load(), Resident: c.resident.Load(), Interrupts: c.interrupts.Load(),
 	}
 }

@@ -45,6 +45,8 @@ type VM struct {
 	polls   []unix.PollFd
 	busyIO  int64 // when the rings are served next if the guest stays busy, CLOCK_MONOTONIC ns
 	pace    int64 // ns between such services
+	halting haltPolling
+	yielded int64 // when the vCPU's goroutine last went through Go's scheduler, CLOCK_MONOTONIC ns
 
 	mu       sync.Mutex
 	ended    chan struct{} // made by Run, closed when it returns

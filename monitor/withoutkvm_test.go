@@ -8,10 +8,11 @@ import (
 	"ukvm.dev/devices/clock"
 	"ukvm.dev/devices/console"
 	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/kvm"
 	"ukvm.dev/monitor/loader"
 )
 
-// withoutKVM makes a VM without vCPU and image, for what needs neither. Its guest kernel has started.
+// withoutKVM makes a VM whose vCPU cannot run, without an image, for what needs neither. Its guest kernel has started.
 func withoutKVM(t testing.TB, c Config) *VM {
 	t.Helper()
 	if c.Image == "" {
@@ -20,7 +21,7 @@ func withoutKVM(t testing.TB, c Config) *VM {
 	if err := c.check(); err != nil {
 		t.Fatal(err)
 	}
-	vm := &VM{config: c, space: newTestSpace(t, c.Memory), stage: stageRunning}
+	vm := &VM{config: c, space: newTestSpace(t, c.Memory), stage: stageRunning, vcpu: new(kvm.VCPU)}
 	var err error
 	if vm.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		t.Fatal(err)

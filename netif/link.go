@@ -32,7 +32,7 @@ type Link interface {
 	Receive(frames []Frame) (n int, err error)
 
 	// Arm prepares for sleeping. If it reports true, call Receive again: it may have something to return. If it
-	// reports false, nothing was waiting, and FD is or becomes readable as soon as something is. After Close it
+	// reports false, FD is readable if something waits, or becomes so as soon as something does. After Close it
 	// reports true.
 	Arm() bool
 

@@ -25,6 +25,7 @@ type stats struct {
 	Faults   uint64  `json:"faults"`
 	Polls    uint64  `json:"polls"`
 	Upcalls  uint64  `json:"upcalls"`
+	Kicks    uint64  `json:"interrupts"`
 	Networks []card  `json:"networks"`
 	Policies []check `json:"policies,omitempty"`
 
@@ -53,7 +54,7 @@ type card struct {
 
 func newStats(v monitor.Stats, guest []monitor.Counter, links *cli.Links, memory uint64) *stats {
 	s := &stats{
-		Memory: memory, Resident: v.Resident, Exits: v.Exits, Calls: v.Calls, Faults: v.Faults, Polls: v.Polls, Upcalls: v.Upcalls,
+		Memory: memory, Resident: v.Resident, Exits: v.Exits, Calls: v.Calls, Faults: v.Faults, Polls: v.Polls, Upcalls: v.Upcalls, Kicks: v.Interrupts,
 		Networks: []card{}, Guest: map[string]uint64{}, guest: guest,
 	}
 	for _, c := range guest {
@@ -99,7 +100,7 @@ func (s *stats) write(w io.Writer, raw bool) {
 	line("time", "%v to set up, %v to run", round(s.Setup), round(s.Run))
 	line("memory", "%d KiB used of %s", s.Resident>>10, cli.FormatSize(s.Memory))
 	line("exits", "%d: %d calls (%d to sleep), %d page faults that brought memory", s.Exits, s.Calls, s.Polls, s.Faults)
-	line("upcalls", "%d", s.Upcalls)
+	line("upcalls", "%d, and %d interruptions for them and for the network", s.Upcalls, s.Kicks)
 	for _, c := range s.Networks {
 		line(c.Name, "%d frames (%d bytes) out, %d frames (%d bytes) in, %d and %d dropped", c.TransmitFrames, c.TransmitBytes,
 			c.ReceiveFrames, c.ReceiveBytes, c.TransmitDropped, c.ReceiveDropped)

@@ -300,6 +300,9 @@ func sysEpollWait(t *thread) bool {
 		}
 	}
 	collectDevices()
+	if alarmTime != 0 {
+		expireAlarm(now())
+	}
 	if f.RAX = epollCollect(e, f.RSI, n); f.RAX != 0 || nowait {
 		return true
 	}
@@ -322,9 +325,19 @@ func epollTimeout(call, timeout uint64) (until uint64, nowait bool, errno uint64
 	case int32(timeout) == 0:
 		return 0, true, 0
 	case int32(timeout) > 0:
-		return now() + uint64(uint32(timeout))*1e6, false, 0
+		return now() + epollMillis(uint64(uint32(timeout)))*1e6, false, 0
 	}
 	return 0, false, 0
+}
+
+// epollMillis is how long an epoll_wait for ms waits, in ms. The runtime's poller rounds the time to its next timer down,
+// and waits once more for the rest, for which it rounds up: two wake-ups of an idle guest for each timer. One that is rounded
+// up to begin with comes at the same time as the second. Linux promises no more than not to be early.
+func epollMillis(ms uint64) uint64 {
+	if ms == 1 {
+		return 1 // the rest, or rounded up
+	}
+	return ms + 1
 }
 
 // epollCollect stores up to n events at addr (struct epoll_event is packed: 12 bytes) and returns how many.

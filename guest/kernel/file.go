@@ -1,6 +1,6 @@
 package kernel
 
-// Descriptor numbers. The core serves the console, eventfds, epolls and devices itself; objects of package posix only
+// Descriptor numbers. The core serves the console, eventfds, epolls, devices and the alarm itself; objects of package posix only
 // have their number, their readiness and their place in epolls here.
 
 type file struct {
@@ -20,6 +20,7 @@ const (
 	kindEpoll
 	kindDevice
 	kindObject
+	kindAlarm
 )
 
 const (

@@ -82,6 +82,7 @@ func boots(t testing.TB) {
 	clear(epolls[:])
 	clear(devices[:])
 	deviceCount = 0
+	alarmTime, alarmFile = 0, 0
 	realTimer, profTimer = itimer{}, itimer{}
 	idleTotal, idleSince = 0, 0
 	randomKey, randomBuf, randomUsed, randomSince, randomReady = [8]uint32{}, [16 * randomBlocks]uint32{}, randomSize, 0, false

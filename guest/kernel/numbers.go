@@ -83,6 +83,8 @@ const (
 	nrOpenDevice
 	nrSetFlags
 	nrKick
+	nrOpenAlarm
+	nrSetAlarm
 
 	nrUpperEnd
 )

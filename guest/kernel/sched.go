@@ -120,8 +120,8 @@ func leave() *thread {
 // wantUpcall arranges for the next upcall, should the running thread not come back to the kernel before.
 func wantUpcall(c *hypercall.Control) {
 	d := uint64(0)
-	if sleepers > 0 {
-		if first := threads[sleepHeap[0]].until; first != nextSleeper {
+	if first := firstDue(); first != 0 {
+		if first != nextSleeper {
 			nextSleeper, sleeperUpcall = first, max(first, now()+patience)
 		}
 		d = sleeperUpcall
@@ -146,17 +146,21 @@ func wantUpcall(c *hypercall.Control) {
 // idle waits in the monitor until something is to be done. It returns when that may have made a thread ready.
 func idle() {
 	collectDevices()
+	if sleepers > 0 || alarmTime != 0 {
+		expire(now()) // what has become due while there was something to do costs no exit
+	}
 	if queueHead != 0 {
 		return
 	}
 	deadline := realTimer.next
-	if sleepers > 0 && (deadline == 0 || threads[sleepHeap[0]].until < deadline) {
-		deadline = threads[sleepHeap[0]].until
+	if d := firstDue(); d != 0 && (deadline == 0 || d < deadline) {
+		deadline = d
 	}
 	idleBegin()
 	bits := poll(deadline)
 	n := now()
 	idleEnd(n)
+	nextSleeper = 0 // patience begins anew: it is for threads that run
 	control().Pending = 0
 	takeSignals()
 	realTime(n)

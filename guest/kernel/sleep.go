@@ -35,6 +35,7 @@ func unsleep(i uint32) {
 
 // expire wakes the sleepers whose time has come.
 func expire(n uint64) {
+	expireAlarm(n)
 	for sleepers > 0 {
 		i := sleepHeap[0]
 		t := &threads[i]

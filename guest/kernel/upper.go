@@ -50,6 +50,14 @@ func KindOf(fd int) (kind, value int) {
 // queues has a Used.Index other than its Avail.Event.
 func OpenDevice(index int) int { return int(enter(nrOpenDevice, uint64(index), 0, 0)) }
 
+// OpenAlarm makes a non-blocking descriptor, of which there can be one, that polls readable when the time that SetAlarm has set
+// has come.
+func OpenAlarm() int { return int(enter(nrOpenAlarm, 0, 0, 0)) }
+
+// SetAlarm sets that time, to ns from now. It replaces an earlier one, and the descriptor is no longer readable. If another thread
+// is busy for long it is up to 10 ms late. It fails when the descriptor was closed.
+func SetAlarm(ns uint64) int { return int(enter(nrSetAlarm, ns, 0, 0)) }
+
 // Kick has the monitor serve all rings now: for a driver whose queue is full.
 func Kick() { enter(nrKick, 0, 0, 0) }
 
@@ -67,6 +75,12 @@ func upper(f *hypercall.Frame) uint64 {
 	}
 	if f.RAX == nrOpenDevice {
 		return sysOpenDevice(fd)
+	}
+	if f.RAX == nrOpenAlarm {
+		return sysOpenAlarm()
+	}
+	if f.RAX == nrSetAlarm {
+		return sysSetAlarm(fd)
 	}
 	if f.RAX == nrKick {
 		call(hypercall.CallKick)

@@ -41,10 +41,13 @@ func TestEpollWaiters(t *testing.T) {
 	if len(woken) != 3 {
 		t.Errorf("woken: %v", woken)
 	}
-	// A time-out.
+	// Time-outs: those in ms are rounded up by one, since who asks has rounded them down.
 	start := now()
-	if r := sys(nrEpollPwait, ep, arena+512, 4, 20, 0, 8); r != 0 || now() != start+20e6 {
-		t.Errorf("20 ms: %d after %d ns", int64(r), now()-start)
+	for _, c := range []struct{ ms, want uint64 }{{1, 1e6}, {2, 3e6}, {20, 21e6}, {1e9, 1e15 + 1e6}} {
+		start = now()
+		if r := sys(nrEpollPwait, ep, arena+512, 4, c.ms, 0, 8); r != 0 || now() != start+c.want {
+			t.Errorf("%d ms: %d after %d ns", c.ms, int64(r), now()-start)
+		}
 	}
 	start = now()
 	if r := sys(nrEpollPwait2, ep, arena+512, 4, put(0, 0, 12345), 0, 8); r != 0 || now() != start+12345 {
@@ -61,7 +64,7 @@ func TestEpollWaiters(t *testing.T) {
 		eventfdWrite(&files[ev], ev, put(0, 1), 8)
 		eventfdRead(&files[ev], ev, arena, 8)
 	}}
-	if r := sys(nrEpollPwait, ep2, arena+512, 4, 20, 0, 8); r != 0 || now() != start+20e6 {
+	if r := sys(nrEpollPwait, ep2, arena+512, 4, 20, 0, 8); r != 0 || now() != start+21e6 {
 		t.Errorf("woken in vain: %d after %d ns", int64(r), now()-start)
 	}
 }

@@ -12,7 +12,8 @@
 //	ip4 icmp4                                 RFC 791, 792, 1122: checks, fragments, filters, errors
 //	ip6 icmp6                                 RFC 8200, 4443: the same, extension headers, source selection
 //	udp tcp dgram                             RFC 768, 9293 and relatives: see package tcp
-//	dhcp slaac                                RFC 2131, 4861: configuration
+//	ping                                      ICMP for programs: ping sockets, raw ones
+//	dhcp slaac dhcp6                          RFC 2131, 4861, 8415: configuration
 //	mcast                                     RFC 3376, 3810: groups announced
 //	fragment bucket                           reassembly for both IPs, limits of rates
 //	event                                     the other face: callbacks in place of sockets
@@ -52,6 +53,9 @@
 //
 //	program ─1─► send buffer ───2─► host: the kernel's packet (TAP), or its socket (user network)
 //	program ◄─2─ receive buffer ◄─1─ host: from the kernel's packet, or, by way of a buffer (a third copy), its socket
+//
+// Frames of up to 2 KiB are copied once more where that is cheaper than to do without: behind a TAP, each way, for the
+// kernel takes 0.2 µs to look at a list of pieces (netif/tap), and on the way up in a guest whose card receives long frames.
 //
 // # Offloads
 //

@@ -3,9 +3,9 @@ package net
 import (
 	"syscall"
 
-	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/route"
 	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/guest/net/udp"
@@ -28,11 +28,11 @@ func errnoOf(err error) syscall.Errno {
 		return syscall.EMSGSIZE
 	case tcp.ErrWouldBlock, udp.ErrWouldBlock:
 		return syscall.EAGAIN
-	case tcp.ErrInUse, udp.ErrInUse, icmp4.ErrInUse:
+	case tcp.ErrInUse, udp.ErrInUse, ping.ErrInUse:
 		return syscall.EADDRINUSE
 	case tcp.ErrNoPort:
 		return syscall.EADDRNOTAVAIL
-	case tcp.ErrLimit, udp.ErrLimit, icmp4.ErrLimit, ip4.ErrLimit, route.ErrTableFull, errTooManySockets:
+	case tcp.ErrLimit, udp.ErrLimit, ping.ErrLimit, ip4.ErrLimit, route.ErrTableFull, errTooManySockets:
 		return syscall.ENOBUFS
 	case tcp.ErrNotConnected:
 		return syscall.ENOTCONN

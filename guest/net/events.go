@@ -7,7 +7,6 @@ import (
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/tcp"
-	"ukvm.dev/guest/net/udp"
 )
 
 // Events is the stack's event loop, see package event.
@@ -65,15 +64,28 @@ func (s *Stack) eventListen(local netip.AddrPort, upcall func(ready.Events)) (ev
 
 // eventAddr is an address of this host to bind to; the zero Addr stands for all.
 func (s *Stack) eventAddr(a netip.Addr) (netip.Addr, error) {
-	k := common{stack: s, v6: true}
+	addr, _, err := s.eventLocal(a)
+	return addr, err
+}
+
+// eventLocal also returns the interface of a link-local address, which the address's zone names.
+func (s *Stack) eventLocal(a netip.Addr) (addr netip.Addr, link int, err error) {
+	a, link, ok := s.zone(a)
+	if !ok {
+		return a, 0, tcp.ErrNoPort
+	}
+	k := common{stack: s, v6: true, device: link}
 	if a.Is4() {
 		a = netip.AddrFrom16(a.As16())
 	}
-	addr, ok := k.localAddr(a, true)
+	addr, ok = k.localAddr(a, true)
 	if !ok {
-		return addr, tcp.ErrNoPort
+		return addr, 0, tcp.ErrNoPort
 	}
-	return addr, nil
+	if !addr.IsLinkLocalUnicast() || addr.Is4() {
+		link = 0
+	}
+	return addr, link, nil
 }
 
 // acceptor is a tcp.Listener as package event has it.
@@ -92,12 +104,12 @@ func (a acceptor) Local() netip.AddrPort { return name(a.Listener.Local()) }
 
 // eventConnect is event.Host.Connect.
 func (s *Stack) eventConnect(peer netip.AddrPort, upcall func(ready.Events)) (event.Stream, error) {
-	peer, ok := peerAddr(peer)
+	peer, link, ok := s.eventPeer(peer)
 	if !ok {
 		return nil, packet.ErrNetUnreachable
 	}
 	c := s.boxes.TCP.New()
-	c.Options.NoDelay = true
+	c.Options.NoDelay, c.Options.Link = true, link
 	c.Upcall = upcall
 	if err := c.Connect(peer); err != nil {
 		return nil, err
@@ -107,11 +119,12 @@ func (s *Stack) eventConnect(peer netip.AddrPort, upcall func(ready.Events)) (ev
 
 // eventOpen is event.Host.Open.
 func (s *Stack) eventOpen(local netip.AddrPort, upcall func(ready.Events)) (event.Port, error) {
-	addr, err := s.eventAddr(local.Addr())
+	addr, link, err := s.eventLocal(local.Addr())
 	if err != nil {
 		return nil, err
 	}
-	p := new(port)
+	p := &port{stack: s}
+	p.end.Link = link
 	s.boxes.UDP.Open(&p.end, s.limits.UDPDefault)
 	p.end.Broadcast = true
 	if err := p.end.Bind(addr, local.Port()); err != nil {
@@ -120,28 +133,3 @@ func (s *Stack) eventOpen(local netip.AddrPort, upcall func(ready.Events)) (even
 	p.end.Upcall = upcall
 	return p, nil
 }
-
-// port is a udp.Endpoint as package event has it.
-type port struct{ end udp.Endpoint }
-
-// Local is event.Port.
-func (p *port) Local() netip.AddrPort { return name(p.end.Local()) }
-
-// Take is event.Port.
-func (p *port) Take() *packet.Packet { return p.end.Inbox.Take() }
-
-// SendTo is event.Port.
-func (p *port) SendTo(b []byte, to netip.AddrPort) error {
-	to, ok := peerAddr(to)
-	if !ok {
-		return packet.ErrNetUnreachable
-	}
-	err := p.end.Send(b, to)
-	if err == udp.ErrWouldBlock {
-		return event.ErrFull
-	}
-	return err
-}
-
-// Close is event.Port.
-func (p *port) Close() { p.end.Close() }

@@ -44,7 +44,12 @@ func (f family6) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 	return posixSocket{k}, 0
 }
 
-var _ posix.Interfacer = family{}
+var (
+	_ posix.Interfacer = family{}
+	_ posix.Router     = family{}
+	_ posix.Interfacer = (*lazyStack)(nil)
+	_ posix.Router     = (*lazyStack)(nil)
+)
 
 // Socket is posix.Family.
 func (f family) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
@@ -57,6 +62,9 @@ func (f family) Socket(typ, protocol int) (posix.Socket, syscall.Errno) {
 
 // Interfaces is posix.Interfacer.
 func (f family) Interfaces() []posix.Interface { return f.stack.Interfaces() }
+
+// Routes is posix.Router.
+func (f family) Routes() []posix.Route { return f.stack.routes() }
 
 // posixSocket is a socket as package posix has it. What is not about addresses is the socket's own.
 type posixSocket struct{ Socket }
@@ -82,6 +90,31 @@ func (k posixSocket) Recv(p []byte, flags int) (n int, from posix.Addr, mflags i
 
 func (k posixSocket) Send(p []byte, to posix.Addr, flags int) (int, syscall.Errno) {
 	return k.Socket.Send(p, fromPosix(to), flags)
+}
+
+// messenger is a Socket that knows more of datagrams than their bytes: see posix.Messenger.
+type messenger interface {
+	RecvMessage(p []byte, flags int, a *posix.Ancillary) (n int, from netip.AddrPort, mflags int, e syscall.Errno)
+	SendMessage(p []byte, to netip.AddrPort, flags int, a *posix.Ancillary) (n int, e syscall.Errno)
+}
+
+var _ posix.Messenger = posixSocket{}
+
+func (k posixSocket) RecvMessage(p []byte, flags int, a *posix.Ancillary) (int, posix.Addr, int, syscall.Errno) {
+	m, ok := k.Socket.(messenger)
+	if !ok {
+		return k.Recv(p, flags)
+	}
+	n, peer, mflags, e := m.RecvMessage(p, flags, a)
+	return n, toPosix(peer), mflags, e
+}
+
+func (k posixSocket) SendMessage(p []byte, to posix.Addr, flags int, a *posix.Ancillary) (int, syscall.Errno) {
+	m, ok := k.Socket.(messenger)
+	if !ok {
+		return k.Send(p, to, flags)
+	}
+	return m.SendMessage(p, fromPosix(to), flags, a)
 }
 
 func (k posixSocket) Name(peer bool) (posix.Addr, syscall.Errno) {

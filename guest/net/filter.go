@@ -119,10 +119,3 @@ func (s *Stack) filterCounters(f func(name string, at *uint64)) {
 		}
 	}
 }
-
-// filterGauges calls f with how many connections are known.
-func (s *Stack) filterGauges(f func(name string, value uint64)) {
-	if t := s.boxes.Filter.Table(); t != nil && t.Tracking() {
-		f("conntrack.entries", uint64(s.boxes.Conntrack.Len()))
-	}
-}

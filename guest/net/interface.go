@@ -6,6 +6,7 @@ import (
 
 	"ukvm.dev/guest/net/arp"
 	"ukvm.dev/guest/net/dhcp"
+	"ukvm.dev/guest/net/dhcp6"
 	"ukvm.dev/guest/net/eth"
 	"ukvm.dev/guest/net/ip4"
 	"ukvm.dev/guest/net/ip6"
@@ -25,15 +26,16 @@ import (
 // Interface is a network card with the boxes that belong to it. The boxes are guarded by the stack's lock: outside of
 // the functions of this package use them through Stack.Do.
 type Interface struct {
-	Name string
-	NIC  nic.NIC
-	Eth  eth.Box
-	ARP  arp.Box
-	NDP  ndp.Box
-	DHCP dhcp.Client
-	RA   slaac.Client
-	IGMP mcast.Box
-	MLD  mcast.Box
+	Name  string
+	NIC   nic.NIC
+	Eth   eth.Box
+	ARP   arp.Box
+	NDP   ndp.Box
+	DHCP  dhcp.Client
+	RA    slaac.Client
+	DHCP6 dhcp6.Client
+	IGMP  mcast.Box
+	MLD   mcast.Box
 
 	stack    *Stack
 	ready    chan struct{} // closed when there is an address
@@ -41,7 +43,7 @@ type Interface struct {
 	dhcpPort udp.Endpoint
 	mtu      int // the card's; link.MTU may be less
 
-	resolvers  []netip.Addr // DNS servers as IPv4's configuration has them, and IPv6's
+	resolvers  []netip.Addr // DNS servers as IPv4's configuration has them, and as the monitor has IPv6's; see names6
 	resolvers6 []netip.Addr
 	search     string
 
@@ -50,6 +52,9 @@ type Interface struct {
 	tries map[netip.Prefix]uint8 // duplicates of them there have been
 
 	router6 netip.Addr // as the monitor says
+
+	dhcp6Port udp.Endpoint
+	names     names6
 }
 
 // Card is what a driver says about its device.
@@ -83,7 +88,7 @@ func (s *Stack) AddCard(c Card) (*Interface, error) {
 	}
 	i := &Interface{Name: c.Name, stack: s, mtu: c.MTU, ready: make(chan struct{})}
 	i.NIC.Transmit, i.NIC.Flush, i.NIC.Features = c.Transmit, c.Flush, c.Features
-	i.Eth.MAC, i.ARP.MAC, i.NDP.MAC, i.DHCP.MAC = mac, mac, mac, mac
+	i.Eth.MAC, i.ARP.MAC, i.NDP.MAC, i.DHCP.MAC, i.DHCP6.MAC = mac, mac, mac, mac, mac
 	i.DHCP.Hostname = s.config.Hostname
 	i.link.MTU, i.link6.MTU = c.MTU, c.MTU
 	if c.Features.TxChecksum {
@@ -215,7 +220,7 @@ func (i *Interface) markReady() {
 // tellResolvers passes on the interface's DNS servers.
 func (i *Interface) tellResolvers() {
 	s := i.stack
-	servers, search := append(append([]netip.Addr(nil), i.resolvers...), i.resolvers6...), i.search
+	servers, search := i.nameServers(), i.searchList()
 	if f := s.config.Resolvers; f != nil && (len(servers) > 0 || search != "") {
 		s.after = append(s.after, func() { f(servers, search) })
 	}
@@ -231,14 +236,21 @@ func (i *Interface) source() (netip.Addr, bool) {
 func (s *Stack) Interfaces() []posix.Interface {
 	s.enter()
 	defer s.leave()
+	lo := &s.boxes.Loopback.Stats
 	list := []posix.Interface{{
 		Index: s.lo.Index, Name: "lo", MTU: s.lo.MTU, Loopback: true, Up: true,
-		Addrs: append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
+		Addrs:    append(prefixes(s.lo.Addrs()), prefixes6(&s.lo6)...),
+		Groups:   groups(&s.lo, &s.lo6),
+		Received: posix.Traffic{Packets: lo.PacketsRx, Bytes: lo.BytesRx},
+		Sent:     posix.Traffic{Packets: lo.PacketsTx, Bytes: lo.BytesTx, Dropped: lo.SendqDropped},
 	}}
 	for _, i := range s.interfaces {
 		list = append(list, posix.Interface{
 			Index: i.link.Index, Name: i.Name, MTU: i.link.MTU, Hardware: i.Eth.MAC, Up: true,
-			Addrs: append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
+			Addrs:    append(prefixes(i.link.Addrs()), prefixes6(&i.link6)...),
+			Groups:   groups(&i.link, &i.link6),
+			Received: posix.Traffic{Packets: i.NIC.Stats.PacketsRx, Bytes: i.NIC.Stats.BytesRx},
+			Sent:     posix.Traffic{Packets: i.NIC.Stats.PacketsTx, Bytes: i.NIC.Stats.BytesTx, Dropped: i.NIC.Stats.SendqDropped},
 		})
 	}
 	return list

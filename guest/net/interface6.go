@@ -73,6 +73,7 @@ func (i *Interface) defaultRoute(router netip.Addr) route.Entry {
 // stop6 takes the interface's IPv6 addresses and routes away.
 func (i *Interface) stop6() {
 	i.RA.Stop()
+	i.stopDHCP6()
 	defer i.MLD.Stop() // nobody is left to say it
 	for _, a := range i.link6.Addrs() {
 		i.NDP.Forget(a.Addr())
@@ -104,10 +105,17 @@ func (i *Interface) addAddr(a ip6.Addr, onLink bool) error {
 	return nil
 }
 
-// ready6 says that the interface has an address, if IPv6 is all it is to have.
+// ready6 says that the interface has an address, if IPv6 is all it is to have. Where a DHCPv6 server is to know the DNS
+// servers it is given one try first.
 func (i *Interface) ready6() {
-	if !i.DHCP.Active() && !i.link.Addr().IsValid() {
-		i.markReady()
+	if i.DHCP.Active() || i.link.Addr().IsValid() || i.DHCP6.Waiting() {
+		return
+	}
+	for _, a := range i.link6.Addrs() {
+		if !a.Addr().IsLinkLocalUnicast() {
+			i.markReady()
+			return
+		}
 	}
 }
 
@@ -188,7 +196,11 @@ func (i *Interface) wireRA() {
 		}
 	}
 	i.RA.SetServers = func(servers []netip.Addr) {
-		i.resolvers6 = servers
+		i.names.advertised = servers
+		i.tellResolvers()
+	}
+	i.RA.SetSearch = func(domains []string) {
+		i.names.searched = domains
 		i.tellResolvers()
 	}
 	i.RA.SetLink = func(mtu int, hopLimit uint8, reachable int64) {

@@ -5,10 +5,10 @@ import (
 	"syscall"
 	"testing"
 
-	"ukvm.dev/guest/net/icmp4"
 	"ukvm.dev/guest/net/loopback"
 	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/guest/net/udp"
 	"ukvm.dev/guest/net/wire"
@@ -25,10 +25,10 @@ func TestConstantLimits(t *testing.T) {
 		}
 		l.want("listen", l.Listen(1), want)
 	}
-	for i := range icmp4.MaxEndpoints + 1 {
+	for i := range ping.MaxEndpoints + 1 {
 		p := w.a.socket(t, sockDgram, wire.ProtoICMP)
 		want := syscall.Errno(0)
-		if i == icmp4.MaxEndpoints {
+		if i == ping.MaxEndpoints {
 			want = syscall.ENOBUFS
 		}
 		p.want("ping", p.Bind(ap("0.0.0.0:0")), want)

@@ -24,6 +24,8 @@ const (
 	solTCP    = 6
 	solUDP    = 17
 	solIPv6   = 41
+	solICMPv6 = 58
+	solRaw    = 255
 
 	soReuseAddr    = 2
 	soType         = 3
@@ -46,8 +48,11 @@ const (
 
 	ipTOS            = 1
 	ipTTL            = 2
+	ipPktInfo        = 8
 	ipMTUDiscover    = 10
 	ipRecvErr        = 11
+	ipRecvTTL        = 12
+	ipRecvTOS        = 13
 	ipMTU            = 14
 	ipMulticastIf    = 32
 	ipMulticastTTL   = 33
@@ -71,8 +76,14 @@ const (
 	ipv6MTU           = 24
 	ipv6RecvErr       = 25
 	ipv6V6Only        = 26
+	ipv6RecvPktInfo   = 49
+	ipv6RecvHopLimit  = 51
+	ipv6RecvPathMTU   = 60
 	ipv6DontFrag      = 62
+	ipv6RecvTClass    = 66
 	ipv6TClass        = 67
+
+	icmpFilter = 1 // of both solRaw and solICMPv6
 
 	tcpNoDelay     = 1
 	tcpMaxSeg      = 2

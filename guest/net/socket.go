@@ -14,8 +14,8 @@ func (s *Stack) Socket(typ, protocol int) (Socket, syscall.Errno) {
 	return s.socket(typ, protocol, false)
 }
 
-// Socket6 makes a socket of the IPv6 family, which serves IPv4, too, unless IPV6_V6ONLY is set: stream (TCP) or datagram
-// (UDP).
+// Socket6 makes a socket of the IPv6 family, which serves IPv4, too, unless IPV6_V6ONLY is set: stream (TCP), datagram
+// (UDP, or ICMPv6 echo), raw (ICMPv6 only).
 func (s *Stack) Socket6(typ, protocol int) (Socket, syscall.Errno) {
 	return s.socket(typ, protocol, true)
 }
@@ -23,6 +23,10 @@ func (s *Stack) Socket6(typ, protocol int) (Socket, syscall.Errno) {
 func (s *Stack) socket(typ, protocol int, v6 bool) (Socket, syscall.Errno) {
 	s.enter()
 	defer s.leave()
+	icmp := wire.ProtoICMP
+	if v6 {
+		icmp = wire.ProtoICMPv6
+	}
 	var make func(v6 bool) Socket
 	switch typ {
 	case sockStream:
@@ -33,17 +37,17 @@ func (s *Stack) socket(typ, protocol int, v6 bool) (Socket, syscall.Errno) {
 		switch protocol {
 		case 0, wire.ProtoUDP:
 			make = s.newDatagram
-		case wire.ProtoICMP:
-			make = func(bool) Socket { return s.newPing(false) }
+		case icmp:
+			make = func(v6 bool) Socket { return s.newPing(v6, false) }
 		}
 	case sockRaw:
-		if protocol == wire.ProtoICMP {
-			make = func(bool) Socket { return s.newPing(true) }
+		if protocol == icmp {
+			make = func(v6 bool) Socket { return s.newPing(v6, true) }
 		}
 	default:
 		return nil, syscall.ESOCKTNOSUPPORT
 	}
-	if make == nil || v6 && protocol == wire.ProtoICMP {
+	if make == nil {
 		return nil, syscall.EPROTONOSUPPORT
 	}
 	if err := s.newSocket(); err != nil {
@@ -67,6 +71,8 @@ type common struct {
 	broadcast, oobInline bool
 	device               int // index of the interface it is bound to (SO_BINDTODEVICE)
 	priority             int
+
+	wanted posix.AncillaryFields // the control messages that recvmsg(2) is to have
 }
 
 // tell passes on what a box has announced. Level is what the socket is ready for now.

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"ukvm.dev/guest/net/dgram"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/udp"
@@ -82,6 +83,11 @@ func (k *datagram) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 }
 
 func (k *datagram) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errno) {
+	return k.RecvMessage(b, flags, nil)
+}
+
+// RecvMessage is Recv, and what a posix.Messenger says.
+func (k *datagram) RecvMessage(b []byte, flags int, a *posix.Ancillary) (int, netip.AddrPort, int, syscall.Errno) {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return 0, netip.AddrPort{}, 0, e
@@ -100,6 +106,7 @@ func (k *datagram) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.
 	}
 	n, mflags := take(p, b, flags)
 	from := k.outer(p.Src, p.SrcPort, p.Link)
+	k.describe(p, a)
 	if flags&msgPeek == 0 {
 		k.end.Inbox.Drop()
 	}
@@ -119,6 +126,11 @@ func take(p *packet.Packet, b []byte, flags int) (n, mflags int) {
 }
 
 func (k *datagram) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Errno) {
+	return k.SendMessage(b, to, flags, nil)
+}
+
+// SendMessage is Send, and what a posix.Messenger says.
+func (k *datagram) SendMessage(b []byte, to netip.AddrPort, flags int, a *posix.Ancillary) (int, syscall.Errno) {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return 0, e
@@ -143,7 +155,11 @@ func (k *datagram) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Er
 		k.end.Err = nil
 		return 0, errnoOf(err)
 	}
-	if err := k.end.SendVia(b, to, link); err != nil {
+	o := dgram.Options{Link: link}
+	if e := k.options(&o, a); e != 0 {
+		return 0, e
+	}
+	if err := k.end.SendWith(b, to, o); err != nil {
 		return 0, errnoOf(err)
 	}
 	return len(b), 0

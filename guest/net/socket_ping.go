@@ -4,36 +4,51 @@ import (
 	"net/netip"
 	"syscall"
 
-	"ukvm.dev/guest/net/icmp4"
+	"ukvm.dev/guest/net/dgram"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/wire"
 	"ukvm.dev/guest/posix"
 )
 
-// ping is an ICMP socket: of type SOCK_DGRAM one that sends echo requests and gets their replies, with the identifier as
-// port; of type SOCK_RAW one that sends whatever ICMP and gets copies of all, with IP headers.
-type ping struct {
+// icmpSocket is an ICMP or ICMPv6 socket: of type SOCK_DGRAM one that sends echo requests and gets their replies, with the
+// identifier as port; of type SOCK_RAW one that sends whatever and gets copies of all, ICMP's with IP headers.
+type icmpSocket struct {
 	common
-	end    icmp4.Endpoint
-	opened bool
+	end      ping.Endpoint
+	opened   bool
+	peerLink int  // of a peer that is reached through one interface only
+	loop     bool // multicasts to this host: remembered only
 }
 
-var _ Socket = (*ping)(nil)
+var _ Socket = (*icmpSocket)(nil)
 
-func (s *Stack) newPing(raw bool) Socket {
-	k := &ping{common: common{stack: s, typ: sockDgram, protocol: wire.ProtoICMP}}
+func (s *Stack) newPing(v6, raw bool) Socket {
+	k := &icmpSocket{common: common{stack: s, v6: v6, only6: v6, typ: sockDgram, protocol: wire.ProtoICMP}, loop: true}
+	if v6 {
+		k.protocol = wire.ProtoICMPv6
+	}
 	if raw {
 		k.typ = sockRaw
 	}
 	k.end.Raw = raw
+	k.end.MulticastTTL = 1
 	k.end.Inbox.Limit = s.limits.UDPDefault
 	k.end.Upcall = k.event
 	return k
 }
 
-func (k *ping) event(raised ready.Events) { k.tell(k.ready(), raised) }
+// box is the one of the socket's version.
+func (k *icmpSocket) box() *ping.Box {
+	if k.v6 {
+		return &k.stack.boxes.Ping6
+	}
+	return &k.stack.boxes.Ping4
+}
 
-func (k *ping) ready() ready.Events {
+func (k *icmpSocket) event(raised ready.Events) { k.tell(k.ready(), raised) }
+
+func (k *icmpSocket) ready() ready.Events {
 	r := ready.Out
 	if k.end.Inbox.Len() > 0 {
 		r |= ready.In
@@ -45,30 +60,30 @@ func (k *ping) ready() ready.Events {
 }
 
 // open enters the end point into the box: at Bind, or before the first use.
-func (k *ping) open() syscall.Errno {
+func (k *icmpSocket) open() syscall.Errno {
 	if k.opened {
 		return 0
 	}
-	if err := k.stack.boxes.ICMP4.Open(&k.end); err != nil {
+	if err := k.box().Open(&k.end); err != nil {
 		return errnoOf(err)
 	}
 	k.opened = true
 	return 0
 }
 
-func (k *ping) Bind(local netip.AddrPort) syscall.Errno {
+func (k *icmpSocket) Bind(local netip.AddrPort) syscall.Errno {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return e
+	}
+	if k.opened && !k.end.Raw {
+		return syscall.EINVAL
 	}
 	addr, ok := k.localAddr(local.Addr(), false)
 	if !ok {
 		return syscall.EADDRNOTAVAIL
 	}
-	if k.opened && !k.end.Raw {
-		return syscall.EINVAL
-	}
-	k.end.Local = netip.Addr{}
+	k.end.Local, k.end.Link = netip.Addr{}, k.device
 	if !addr.IsUnspecified() {
 		k.end.Local = addr
 	}
@@ -78,7 +93,7 @@ func (k *ping) Bind(local netip.AddrPort) syscall.Errno {
 	return k.open()
 }
 
-func (k *ping) Connect(peer netip.AddrPort) syscall.Errno {
+func (k *icmpSocket) Connect(peer netip.AddrPort) syscall.Errno {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return e
@@ -87,24 +102,45 @@ func (k *ping) Connect(peer netip.AddrPort) syscall.Errno {
 		k.end.Peer = netip.Addr{}
 		return 0
 	}
-	peer, _, e := k.peerAddr(peer)
+	peer, link, e := k.destination(peer)
 	if e != 0 {
 		return e
 	}
-	if _, err := k.stack.boxes.IP4.Route(peer.Addr(), k.end.Local, k.device); err != nil {
+	if _, err := k.stack.route(peer.Addr(), k.end.Local, link); err != nil {
 		return errnoOf(err)
 	}
-	k.end.Peer = peer.Addr()
+	k.end.Peer, k.peerLink = peer.Addr(), link
 	return k.open()
 }
 
-func (k *ping) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
+// destination is peerAddr of a socket that has one version's addresses only. An interface is chosen for groups, too.
+func (k *icmpSocket) destination(a netip.AddrPort) (netip.AddrPort, int, syscall.Errno) {
+	to, link, e := k.peerAddr(a)
+	switch {
+	case e != 0:
+		return to, 0, e
+	case k.v6 && to.Addr().Is4():
+		return to, 0, syscall.EINVAL
+	case link == 0:
+		if link = k.device; link == 0 && to.Addr().IsMulticast() {
+			link = k.end.MulticastLink
+		}
+	}
+	return to, link, 0
+}
 
-func (k *ping) Accept() (Socket, netip.AddrPort, syscall.Errno) {
+func (k *icmpSocket) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
+
+func (k *icmpSocket) Accept() (Socket, netip.AddrPort, syscall.Errno) {
 	return nil, netip.AddrPort{}, syscall.EOPNOTSUPP
 }
 
-func (k *ping) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errno) {
+func (k *icmpSocket) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errno) {
+	return k.RecvMessage(b, flags, nil)
+}
+
+// RecvMessage is Recv, and what a posix.Messenger says.
+func (k *icmpSocket) RecvMessage(b []byte, flags int, a *posix.Ancillary) (int, netip.AddrPort, int, syscall.Errno) {
 	defer k.stack.leave()
 	e := k.lock()
 	if e == 0 {
@@ -122,7 +158,8 @@ func (k *ping) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errn
 		return 0, netip.AddrPort{}, 0, e
 	}
 	n, mflags := take(p, b, flags)
-	from := netip.AddrPortFrom(p.Src, 0)
+	from := k.outer(p.Src, 0, p.Link)
+	k.describe(p, a)
 	if flags&msgPeek == 0 {
 		k.end.Inbox.Drop()
 	}
@@ -130,7 +167,12 @@ func (k *ping) Recv(b []byte, flags int) (int, netip.AddrPort, int, syscall.Errn
 	return n, from, mflags, 0
 }
 
-func (k *ping) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Errno) {
+func (k *icmpSocket) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Errno) {
+	return k.SendMessage(b, to, flags, nil)
+}
+
+// SendMessage is Send, and what a posix.Messenger says.
+func (k *icmpSocket) SendMessage(b []byte, to netip.AddrPort, flags int, a *posix.Ancillary) (int, syscall.Errno) {
 	defer k.stack.leave()
 	e := k.lock()
 	if e == 0 {
@@ -139,31 +181,34 @@ func (k *ping) Send(b []byte, to netip.AddrPort, flags int) (int, syscall.Errno)
 	if e != 0 {
 		return 0, e
 	}
-	dst := k.end.Peer
+	dst, o := k.end.Peer, dgram.Options{Link: k.peerLink, Src: k.end.Local}
 	if to.IsValid() {
-		peer, _, e := k.peerAddr(to)
-		if e != 0 {
+		if to, o.Link, e = k.destination(to); e != 0 {
 			return 0, e
 		}
-		dst = peer.Addr()
+		dst = to.Addr()
 	}
 	if !dst.IsValid() {
 		return 0, syscall.EDESTADDRREQ
 	}
-	r, err := k.stack.boxes.IP4.Route(dst, k.end.Local, k.device)
+	if e := k.options(&o, a); e != 0 {
+		return 0, e
+	}
+	r, err := k.stack.route(dst, o.Src, o.Link)
 	if err != nil {
 		return 0, errnoOf(err)
 	}
 	if r.Broadcast && !dst.IsMulticast() && !k.broadcast {
 		return 0, syscall.EACCES
 	}
-	if err := k.end.Send(b, r.Source, dst, r.Link); err != nil {
+	o.Src, o.Link = r.Source, r.Link
+	if err := k.end.Send(b, dst, o); err != nil {
 		return 0, errnoOf(err)
 	}
 	return len(b), 0
 }
 
-func (k *ping) Shutdown(int) syscall.Errno {
+func (k *icmpSocket) Shutdown(int) syscall.Errno {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return e
@@ -174,27 +219,27 @@ func (k *ping) Shutdown(int) syscall.Errno {
 	return 0
 }
 
-func (k *ping) Name(peer bool) (netip.AddrPort, syscall.Errno) {
+func (k *icmpSocket) Name(peer bool) (netip.AddrPort, syscall.Errno) {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return netip.AddrPort{}, e
 	}
 	if !peer {
-		return name(k.end.Local, k.end.ID), 0
+		return k.outer(k.end.Local, k.end.ID, k.device), 0
 	}
 	if !k.end.Peer.IsValid() {
 		return netip.AddrPort{}, syscall.ENOTCONN
 	}
-	return netip.AddrPortFrom(k.end.Peer, 0), 0
+	return k.outer(k.end.Peer, 0, k.peerLink), 0
 }
 
-func (k *ping) Notify(f func(level, raised posix.Events)) {
+func (k *icmpSocket) Notify(f func(level, raised posix.Events)) {
 	k.stack.enter()
 	defer k.stack.leave()
 	k.register(f, k.ready())
 }
 
-func (k *ping) Close() syscall.Errno {
+func (k *icmpSocket) Close() syscall.Errno {
 	defer k.stack.leave()
 	if e := k.lock(); e != 0 {
 		return e

@@ -593,6 +593,33 @@ func TestMulticast(t *testing.T) {
 	}
 }
 
+// TestMulticastLoopback: the loopback interface has groups like any other, for sockets that ask for it.
+func TestMulticastLoopback(t *testing.T) {
+	w := quiet(t)
+	group := [4]byte{239, 1, 2, 3}
+	mreqn := append(group[:], 0, 0, 0, 0, byte(w.a.lo.Index), 0, 0, 0)
+	a, b := w.a.socket(t, sockDgram, 0), w.a.socket(t, sockDgram, 0)
+	a.must(a.SetOption(solIP, ipMulticastIf, mreqn))
+	b.must(b.Bind(ap("0.0.0.0:5353")))
+	receive := func() syscall.Errno {
+		_, e := a.Send([]byte("group"), netip.AddrPortFrom(netip.AddrFrom4(group), 5353), 0)
+		a.must(e)
+		w.clock.Run(seconds)
+		text, e := b.recv(10)
+		if e == 0 && text != "group" {
+			t.Errorf("%q", text)
+		}
+		return e
+	}
+	b.want("not joined", receive(), syscall.EAGAIN)
+	b.must(b.SetOption(solIP, ipAddMembership, mreqn))
+	b.want("joined", receive(), 0)
+	_, e := b.recv(10)
+	b.want("twice", e, syscall.EAGAIN)
+	b.must(b.SetOption(solIP, ipDropMembership, mreqn))
+	b.want("left", receive(), syscall.EAGAIN)
+}
+
 // TestDatagramQueue fills a queue: what does not fit is dropped, memory stays bounded.
 func TestDatagramQueue(t *testing.T) {
 	w := quiet(t)

@@ -47,6 +47,9 @@ func (k *datagram) setIP(name int, v []byte) syscall.Errno {
 	if e != 0 {
 		return e
 	}
+	if k.want(solIP, name, x != 0) {
+		return 0
+	}
 	switch name {
 	case ipTTL:
 		return setByte(&k.end.TTL, x, 1, 0)
@@ -75,6 +78,9 @@ func (k *datagram) setIP(name int, v []byte) syscall.Errno {
 
 // ipOption gets an option of level IPPROTO_IP from a datagram socket.
 func (k *datagram) ipOption(name int, v []byte) (int, syscall.Errno) {
+	if f := ancillaryOf(solIP, name); f != 0 {
+		return putInts(v, boolInt(k.wanted&f != 0))
+	}
 	switch name {
 	case ipTTL:
 		return putInts(v, ttlOf(k.end.TTL))

@@ -93,6 +93,9 @@ func (k *datagram) setIPv6(name int, v []byte) syscall.Errno {
 	if e != 0 {
 		return e
 	}
+	if k.want(solIPv6, name, x != 0) {
+		return 0
+	}
 	switch name {
 	case ipv6V6Only:
 		_, port := k.end.Local()
@@ -134,6 +137,9 @@ func (k *datagram) setIPv6(name int, v []byte) syscall.Errno {
 func (k *datagram) ipv6Option(name int, v []byte) (int, syscall.Errno) {
 	if !k.v6 {
 		return 0, syscall.ENOPROTOOPT
+	}
+	if f := ancillaryOf(solIPv6, name); f != 0 {
+		return putInts(v, boolInt(k.wanted&f != 0))
 	}
 	switch name {
 	case ipv6V6Only:

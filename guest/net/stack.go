@@ -15,6 +15,7 @@ import (
 	"ukvm.dev/guest/net/ip6"
 	"ukvm.dev/guest/net/loopback"
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/udp"
@@ -40,6 +41,8 @@ type Boxes struct {
 	ICMP4    icmp4.Box
 	IP6      ip6.Box
 	ICMP6    icmp6.Box
+	Ping4    ping.Box
+	Ping6    ping.Box
 	UDP      udp.Box
 	TCP      tcp.Box
 	Loopback loopback.Box
@@ -57,8 +60,9 @@ type Stack struct {
 
 	// mu guards everything below, and all boxes. It is taken by enter and given back by leave.
 	mu         sync.Mutex
-	now        int64 // when mu was taken
-	armed      int64 // what the clock's alarm is set to; 0: nothing
+	now        int64  // when mu was taken
+	armed      int64  // what the clock's alarm is set to; 0: nothing
+	onAlarm    func() // alarm, made once: it is set often
 	wheel      timer.Wheel
 	boxes      Boxes
 	lo         ip4.Link
@@ -71,6 +75,7 @@ type Stack struct {
 
 	public    bool                // the monitor is to know the counters
 	published []hypercall.Counter // what it knows
+	gauged    []uint64            // gauges as they were when the stack was left last
 }
 
 // New returns a Stack with a loopback interface. It starts nothing.
@@ -82,6 +87,7 @@ func New(c Config) *Stack {
 		c.Random = rand.Uint64
 	}
 	s := &Stack{config: c, limits: limitsFor(c.Memory)}
+	s.onAlarm = s.alarm
 	s.wire()
 	s.events = event.New(s.eventHost())
 	s.lo = ip4.Link{MTU: loopback.MTU, TSO: loopback.TSO, Loopback: true, Output: s.boxes.Loopback.Output}
@@ -123,9 +129,12 @@ func (s *Stack) leave() {
 	if s.events.Pending() && s.closing.done == nil {
 		next, ok = s.now, true // callbacks never run within a call
 	}
-	if ok && (s.armed == 0 || next < s.armed) {
+	if ok && (s.armed == 0 || next < s.armed || next-s.armed >= alarmSlack) {
 		s.armed = next
-		s.config.Clock.SetAlarm(next, s.alarm)
+		s.config.Clock.SetAlarm(next, s.onAlarm)
+	}
+	if s.public {
+		s.gaugeValues(s.gauged)
 	}
 	after := s.after
 	s.after = nil
@@ -134,6 +143,10 @@ func (s *Stack) leave() {
 		f()
 	}
 }
+
+// alarmSlack is how many ns too early the alarm may go off, for nothing, when timers were stopped or moved: it is cheaper than to
+// set it with each packet of a busy connection, and dearer when all is at rest.
+const alarmSlack = 100_000_000
 
 // complete sends and delivers until there is nothing more to.
 func (s *Stack) complete() {
@@ -153,6 +166,11 @@ const turnRounds = 16
 // turn is leave for who brings work from outside, a driver or the clock: the event loop's callbacks run first, so that
 // their answers go out together, and with the ACKs.
 func (s *Stack) turn() {
+	if s.armed != 0 && s.armed <= s.now {
+		// Also for who brings packets: where there is always something to do an alarm comes late.
+		s.armed = 0
+		s.wheel.Advance(s.now)
+	}
 	if s.events.InUse() && s.closing.done == nil {
 		for range turnRounds {
 			s.boxes.TCP.Tell()
@@ -169,8 +187,9 @@ func (s *Stack) turn() {
 // alarm runs the timers that are due. An alarm that was replaced may still come; it finds nothing due.
 func (s *Stack) alarm() {
 	s.enter()
-	s.armed = 0
-	s.wheel.Advance(s.now)
+	if s.armed > s.now {
+		s.armed = 0 // there may be none any more: it is set again
+	}
 	s.turn()
 }
 

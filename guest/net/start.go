@@ -58,6 +58,12 @@ func (l *lazyStack) Interfaces() []posix.Interface {
 	return l.stack.Interfaces()
 }
 
+// Routes is posix.Router.
+func (l *lazyStack) Routes() []posix.Route {
+	l.once.Do(l.start)
+	return l.stack.routes()
+}
+
 // patience is how long the first socket waits for DHCP. A server on the link answers within milliseconds.
 const patience = 5 * time.Second
 
@@ -65,8 +71,14 @@ const patience = 5 * time.Second
 // first thing must not find a network that is not there yet.
 func (l *lazyStack) start() {
 	b := kernel.Boot()
+	var c Clock // SystemClock
+	for i := range int(b.Devices) {
+		if b.Device[i].Kind == hypercall.DeviceNet {
+			c = newKernelClock()
+		}
+	}
 	l.stack = New(Config{
-		Memory: int64(b.Memory), Hostname: cString(b.Hostname[:]),
+		Memory: int64(b.Memory), Clock: c, Hostname: cString(b.Hostname[:]),
 		Resolvers: func(servers []netip.Addr, search string) {
 			var text []string
 			for _, a := range servers {

@@ -9,22 +9,6 @@ func (s *Stack) Stats(f func(name string, value uint64)) {
 	defer s.leave()
 	s.counters(func(name string, at *uint64) { f(name, *at) })
 	s.gauges(f)
-	s.filterGauges(f)
-}
-
-// gauges calls f with what is not counted but there.
-func (s *Stack) gauges(f func(name string, value uint64)) {
-	for _, i := range s.interfaces {
-		f(i.Name+".arp.entries", uint64(i.ARP.Len()))
-		f(i.Name+".ndp.entries", uint64(i.NDP.Len()))
-	}
-	f("udp.endpoints", uint64(s.boxes.UDP.Len()))
-	f("udp.memory", uint64(s.boxes.UDP.Used()))
-	f("tcp.connections", uint64(s.boxes.TCP.Conns()))
-	f("tcp.time_wait", uint64(s.boxes.TCP.Waiting()))
-	f("tcp.memory", uint64(s.boxes.TCP.Memory()))
-	f("timers.active", uint64(s.wheel.Len()))
-	f("sockets.open", uint64(s.sockets))
 }
 
 // counters calls f with where each counter is. Counters of rules stay there as long as the rules.
@@ -36,6 +20,7 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 	ip6, icmp6 := &s.boxes.IP6.Stats, &s.boxes.ICMP6.Stats
 	for _, c := range [...]counter{
 		{"lo.packets_rx", &lo.PacketsRx}, {"lo.packets_tx", &lo.PacketsTx}, {"lo.sendq_dropped", &lo.SendqDropped},
+		{"lo.bytes_rx", &lo.BytesRx}, {"lo.bytes_tx", &lo.BytesTx},
 
 		{"ip4.packets_rx", &ip.PacketsRx}, {"ip4.packets_tx", &ip.PacketsTx}, {"ip4.packets_dropped", &ip.PacketsDropped},
 		{"ip4.prerouting_dropped", &ip.PreroutingDropped}, {"ip4.postrouting_dropped", &ip.PostroutingDropped},
@@ -56,6 +41,8 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 
 		{"icmp6.echo_rx", &icmp6.EchoRx}, {"icmp6.echo_tx", &icmp6.EchoTx}, {"icmp6.errors_rx", &icmp6.ErrorsRx},
 		{"icmp6.errors_tx", &icmp6.ErrorsTx}, {"icmp6.dropped", &icmp6.Dropped}, {"icmp6.throttled", &icmp6.Throttled},
+
+		{"ping4.dropped", &s.boxes.Ping4.Stats.Dropped}, {"ping6.dropped", &s.boxes.Ping6.Stats.Dropped},
 
 		{"udp.packets_rx", &udp.PacketsRx}, {"udp.packets_tx", &udp.PacketsTx}, {"udp.packets_dropped", &udp.PacketsDropped},
 		{"udp.no_port", &udp.NoPort},
@@ -88,6 +75,7 @@ type counter struct {
 // counters calls f with where the counters of the interface's own boxes are.
 func (i *Interface) counters(f func(name string, at *uint64)) {
 	n, e, a, d, h := &i.NIC.Stats, &i.Eth.Stats, &i.ARP.Stats, &i.NDP.Stats, &i.DHCP.Stats
+	r, h6 := &i.RA.Stats, &i.DHCP6.Stats
 	for _, c := range [...]counter{
 		{"packets_rx", &n.PacketsRx}, {"packets_tx", &n.PacketsTx}, // the name until 2017, and since
 		{"stat_rx_total_packets", &n.PacketsRx}, {"stat_tx_total_packets", &n.PacketsTx},
@@ -106,6 +94,9 @@ func (i *Interface) counters(f func(name string, at *uint64)) {
 
 		{"dhcp.packets_rx", &h.PacketsRx}, {"dhcp.packets_tx", &h.PacketsTx}, {"dhcp.packets_dropped", &h.Dropped},
 		{"dhcp.bound", &h.Bound}, {"dhcp.lost", &h.Lost},
+
+		{"slaac.adverts_rx", &r.AdvertsRx}, {"slaac.dropped", &r.Dropped},
+		{"dhcp6.packets_rx", &h6.PacketsRx}, {"dhcp6.packets_tx", &h6.PacketsTx}, {"dhcp6.packets_dropped", &h6.Dropped},
 	} {
 		f(c.name, c.at)
 	}

@@ -26,8 +26,10 @@ func TestStatsComplete(t *testing.T) {
 	s.Do(func(b *Boxes, _ []*Interface) {
 		for name, stats := range map[string]any{
 			"Loopback": &b.Loopback.Stats, "IP4": &b.IP4.Stats, "IP6": &b.IP6.Stats, "ICMP4": &b.ICMP4.Stats, "ICMP6": &b.ICMP6.Stats,
+			"Ping4": &b.Ping4.Stats, "Ping6": &b.Ping6.Stats,
 			"UDP": &b.UDP.Stats, "TCP": &b.TCP.Stats, "Conntrack": &b.Conntrack.Stats, "Filter": &b.Filter.Stats[filter.Input],
 			"NIC": &i.NIC.Stats, "Eth": &i.Eth.Stats, "ARP": &i.ARP.Stats, "NDP": &i.NDP.Stats, "DHCP": &i.DHCP.Stats,
+			"RA": &i.RA.Stats, "DHCP6": &i.DHCP6.Stats,
 		} {
 			fill(name, stats)
 		}

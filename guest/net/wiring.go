@@ -32,6 +32,8 @@ import (
 //	                              Transmit, Flush ▼     │ Interface.Receive, Room
 //	                                               driver
 //
+// Between ICMP4 and its sockets there is Ping4, which ICMP4 hands what they are to see, and which sends to IP4 itself.
+//
 // IPv6 stands beside it, between the same transports, loopback and Ethernet, with IP6 for IP4, ICMP6 for ICMP4 and NDP
 // for ARP; but NDP's messages are ICMPv6's:
 //
@@ -59,7 +61,10 @@ func (s *Stack) wire() {
 	b.ICMP4.ToUDP = b.UDP.Fail
 	b.ICMP4.IsBroadcast = b.IP4.IsBroadcast
 	b.ICMP4.IsLocal = b.IP4.IsLocal
-	b.ICMP4.Now, b.ICMP4.Random, b.ICMP4.Pool = now, random, &s.pool
+	b.ICMP4.ToPing, b.ICMP4.Pinged, b.ICMP4.Copy = b.Ping4.Receive, b.Ping4.Fail, b.Ping4.Copy
+	b.ICMP4.Now, b.ICMP4.Pool = now, &s.pool
+	b.Ping4.Down = b.IP4.Send
+	b.Ping4.Random, b.Ping4.Pool = random, &s.pool
 
 	b.IP6.ToICMP = b.ICMP6.Receive
 	b.IP6.ToUDP = b.UDP.Receive
@@ -77,7 +82,10 @@ func (s *Stack) wire() {
 	b.ICMP6.TooBig = b.IP6.TooBig
 	b.ICMP6.Source = s.source6
 	b.ICMP6.IsLocal = b.IP6.IsLocal
+	b.ICMP6.ToPing, b.ICMP6.Pinged, b.ICMP6.Copy = b.Ping6.Receive, b.Ping6.Fail, b.Ping6.Copy
 	b.ICMP6.Now, b.ICMP6.Pool = now, &s.pool
+	b.Ping6.Down, b.Ping6.V6 = b.IP6.Send, true
+	b.Ping6.Random, b.Ping6.Pool = random, &s.pool
 
 	b.UDP.Down = s.send
 	b.UDP.PortUnreachable = s.portUnreachable
@@ -137,6 +145,7 @@ func (s *Stack) wireInterface(i *Interface) {
 	i.link6.Output = i.NDP.Resolve
 
 	i.wireRA()
+	i.wireDHCP6()
 	i.wireGroups()
 	i.RA.Now, i.RA.Wheel, i.RA.MTU = now, &s.wheel, i.mtu
 

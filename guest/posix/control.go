@@ -4,11 +4,12 @@ import (
 	"syscall"
 )
 
-// control is what travels with a message beside its bytes (cmsg(3)): open files and the sender's credentials. Each
-// description in it is a reference.
+// control is what travels with a message beside its bytes (cmsg(3)): open files and the sender's credentials, or what is
+// known of a datagram. Each description in it is a reference.
 type control struct {
-	files []*description
-	creds bool // the receiver asked for credentials (SO_PASSCRED)
+	ancillary Ancillary
+	files     []*description
+	creds     bool // the receiver asked for credentials (SO_PASSCRED)
 }
 
 const (
@@ -49,14 +50,14 @@ func nextCmsg(b []byte) (m cmsg, rest []byte, ok bool, errno syscall.Errno) {
 	return m, b[min(cmsgAlign(int(n)), len(b)):], true, 0
 }
 
-// parseControl reads control messages to send. Errors: EINVAL, EBADF, EPERM. A descriptor of package kernel's cannot be
-// sent: EINVAL.
-func (s *System) parseControl(b []byte) (*control, syscall.Errno) {
+// parseControl reads control messages to send through a socket of a family. Errors: EINVAL, EBADF, EPERM. A descriptor of
+// package kernel's cannot be sent: EINVAL.
+func (s *System) parseControl(b []byte, family uint16) (*control, syscall.Errno) {
 	c := &control{}
 	for {
 		m, rest, more, errno := nextCmsg(b)
 		if errno == 0 && more {
-			errno = s.addControl(c, m)
+			errno = s.addControl(c, m, family)
 		}
 		if errno != 0 {
 			c.drop()
@@ -69,9 +70,12 @@ func (s *System) parseControl(b []byte) (*control, syscall.Errno) {
 	}
 }
 
-func (s *System) addControl(c *control, m cmsg) syscall.Errno {
+func (s *System) addControl(c *control, m cmsg, family uint16) syscall.Errno {
 	if m.level != syscall.SOL_SOCKET {
-		return 0 // another protocol's
+		if family != syscall.AF_INET && family != syscall.AF_INET6 {
+			return 0 // another protocol's
+		}
+		return c.ancillary.parse(m, family)
 	}
 	switch m.typ {
 	case syscall.SCM_RIGHTS:
@@ -102,11 +106,14 @@ func (s *System) addControl(c *control, m cmsg) syscall.Errno {
 // storeControl stores control messages into b, giving the files numbers. It returns how much of b it used and whether
 // something did not fit; files that do not fit stay in c.
 func (s *System) storeControl(b []byte, c *control, cloexec bool) (used int, cut bool) {
+	if c.ancillary.Has != 0 {
+		return c.ancillary.store(b)
+	}
 	if c.creds {
 		if cmsgHeader+ucredSize > len(b) {
 			cut = true
 		} else {
-			putCmsg(b, cmsgHeader+ucredSize, syscall.SCM_CREDENTIALS)
+			putCmsg(b, cmsgHeader+ucredSize, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS)
 			putUcred(b[cmsgHeader:])
 			used = min(cmsgAlign(cmsgHeader+ucredSize), len(b))
 		}
@@ -128,16 +135,16 @@ func (s *System) storeControl(b []byte, c *control, cloexec bool) (used int, cut
 		n++
 	}
 	if n > 0 {
-		putCmsg(room, cmsgHeader+4*n, syscall.SCM_RIGHTS)
+		putCmsg(room, cmsgHeader+4*n, syscall.SOL_SOCKET, syscall.SCM_RIGHTS)
 		used += min(cmsgAlign(cmsgHeader+4*n), len(room))
 	}
 	return used, cut || len(c.files) > 0
 }
 
-func putCmsg(b []byte, n int, typ uint32) {
+func putCmsg(b []byte, n, level, typ int) {
 	put64(b, uint64(n))
-	put32(b[8:], syscall.SOL_SOCKET)
-	put32(b[12:], typ)
+	put32(b[8:], uint32(level))
+	put32(b[12:], uint32(typ))
 }
 
 // putUcred stores struct ucred of the only process.

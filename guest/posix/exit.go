@@ -10,14 +10,18 @@ import (
 // after a process has gone. It may be called once. The program's other goroutines may run meanwhile, as the network's must,
 // but system calls that package posix serves do not return to them: to the outside nothing happens any more.
 func AtExit(f func()) {
-	end := func() {
-		ending.Store(true)
-		f()
-		ending.Store(false) // hooks of others follow, on this goroutine, and may write files
-	}
+	finish = f
 	addExitHook(end)
 	kernel.AtPanic = end
 }
 
-// ending says that the program has ended.
-var ending atomic.Bool
+var (
+	finish func()      // AtExit's
+	ending atomic.Bool // the program has ended
+)
+
+func end() {
+	ending.Store(true)
+	finish()
+	ending.Store(false) // hooks of others follow, on this goroutine, and may write files
+}

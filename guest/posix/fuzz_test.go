@@ -94,14 +94,14 @@ func FuzzControl(f *testing.F) {
 	f.Add(rights(0, 1))
 	f.Add(rights(3, 4, 5)[:20])
 	creds := make([]byte, 32)
-	putCmsg(creds, cmsgHeader+ucredSize, syscall.SCM_CREDENTIALS)
+	putCmsg(creds, cmsgHeader+ucredSize, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS)
 	putUcred(creds[cmsgHeader:])
 	f.Add(creds)
 	s, c := newTestSystem(nil)
 	p := &proc{caller: &guest{s, c}, t: f}
 	null := p.must(syscall.SYS_OPEN, "/dev/null", rdwr, 0)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, errno := s.parseControl(b)
+		m, errno := s.parseControl(b, syscall.AF_UNIX)
 		if errno == 0 != (m != nil) {
 			t.Fatal("both a message and an error")
 		}

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"syscall"
 	"unsafe"
 
 	"ukvm.dev/guest/kernel"
@@ -11,7 +12,21 @@ func hook(trap, a1, a2, a3, a4, a5, a6 uintptr, p1, p2, p3, p4, p5, p6 unsafe.Po
 	if ending.Load() {
 		select {}
 	}
+	switch trap {
+	case syscall.SYS_READ: // a server makes these two for each request; the list of arguments costs as much as they do
+		return answer(system.readInto(a1, p2, a3))
+	case syscall.SYS_WRITE:
+		return answer(system.writeFrom(a1, p2, a3))
+	}
 	return system.call(trap, args{a1, a2, a3, a4, a5, a6, p1, p2, p3, p4, p5, p6})
+}
+
+// answer is a handler's result as package kernel has it.
+func answer(r uintptr, e syscall.Errno) (r1, errno uintptr, ok bool) {
+	if e == toGate {
+		return 0, 0, false
+	}
+	return r, uintptr(e), true
 }
 
 // call serves one system call. ok is false if the gate should.
@@ -19,11 +34,7 @@ func (s *System) call(trap uintptr, a args) (r1, errno uintptr, ok bool) {
 	if trap >= uintptr(len(calls)) || calls[trap].serve == nil {
 		return 0, 0, false
 	}
-	r, e := calls[trap].serve(s, a)
-	if e == toGate {
-		return 0, 0, false
-	}
-	return r, uintptr(e), true
+	return answer(calls[trap].serve(s, a))
 }
 
 // offer fills kernel.Hooked: which calls are offered to hook, and which of their arguments are pointers.

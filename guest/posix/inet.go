@@ -72,6 +72,11 @@ func (o *inetSocket) sockaddr(ip Addr) sockaddr {
 }
 
 func (o *inetSocket) read(d *description, p []byte) (int, syscall.Errno) {
+	// Servers try to read, and find nothing, more often than not: net/http three times for each request. A stream that is
+	// ready to be written to and for nothing else is connected, and has nothing to say; its stack need not be asked.
+	if o.typ == syscall.SOCK_STREAM && len(p) > 0 && o.state.now() == EventOut {
+		return 0, syscall.EAGAIN
+	}
 	n, _, _, errno := o.sock.Recv(p, 0)
 	return n, errno
 }
@@ -128,7 +133,14 @@ func (o *inetSocket) accept() (socketObject, sockaddr, syscall.Errno) {
 }
 
 func (o *inetSocket) receive(p []byte, flags int, c *control) (int, sockaddr, int, syscall.Errno) {
-	n, from, mflags, errno := o.sock.Recv(p, flags)
+	var n, mflags int
+	var from Addr
+	var errno syscall.Errno
+	if m, ok := o.sock.(Messenger); ok && c != nil {
+		n, from, mflags, errno = m.RecvMessage(p, flags, &c.ancillary)
+	} else {
+		n, from, mflags, errno = o.sock.Recv(p, flags)
+	}
 	if errno != 0 || from.Family == 0 {
 		return n, sockaddr{}, mflags, errno
 	}
@@ -142,6 +154,9 @@ func (o *inetSocket) transmit(p []byte, to sockaddr, flags int, c *control) (int
 	}
 	if c != nil && len(c.files) > 0 {
 		return 0, syscall.EINVAL
+	}
+	if m, ok := o.sock.(Messenger); ok && c != nil && c.ancillary.Has != 0 {
+		return m.SendMessage(p, ip, flags, &c.ancillary)
 	}
 	return o.sock.Send(p, ip, flags)
 }

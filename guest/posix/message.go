@@ -115,7 +115,11 @@ func (s *System) sendMessage(d *description, so socketObject, h *syscall.Msghdr,
 	var c *control
 	if h.Control != nil && h.Controllen > 0 {
 		b, _ := memory(unsafe.Pointer(h.Control), uintptr(h.Controllen))
-		if c, errno = s.parseControl(b); errno != 0 {
+		family := so.base().family
+		if so.base().typ == syscall.SOCK_STREAM && family != syscall.AF_UNIX {
+			family = syscall.AF_UNSPEC // TCP does not look at what is IP's
+		}
+		if c, errno = s.parseControl(b, family); errno != 0 {
 			return 0, errno
 		}
 		defer c.drop()

@@ -19,7 +19,7 @@ func iovecs(bufs ...[]byte) []syscall.Iovec {
 
 func rights(fds ...fd) []byte {
 	b := make([]byte, cmsgAlign(cmsgHeader+4*len(fds)))
-	putCmsg(b, cmsgHeader+4*len(fds), syscall.SCM_RIGHTS)
+	putCmsg(b, cmsgHeader+4*len(fds), syscall.SOL_SOCKET, syscall.SCM_RIGHTS)
 	for i, f := range fds {
 		put32(b[cmsgHeader+4*i:], uint32(f))
 	}

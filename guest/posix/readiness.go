@@ -3,6 +3,7 @@ package posix
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // readiness is what an object is ready for, and who wants to know: package kernel, for each descriptor number of the
@@ -13,7 +14,7 @@ import (
 type readiness struct {
 	mu      sync.Mutex
 	core    core
-	level   Events
+	level   atomic.Uint32 // changed with mu held
 	fds     []int32
 	first   [1]int32 // room for fds: most objects have one number
 	waiters []*link
@@ -27,9 +28,10 @@ func (r *readiness) init(c core) {
 // notify makes level the readiness and tells those concerned what has changed.
 func (r *readiness) notify(level, raised Events) {
 	r.mu.Lock()
-	set := level&^r.level | raised&level
-	gone := r.level &^ level
-	r.level = level
+	old := r.now()
+	set := level&^old | raised&level
+	gone := old &^ level
+	r.level.Store(uint32(level))
 	if set|gone != 0 {
 		for _, fd := range r.fds {
 			r.core.SetReady(int(fd), uint32(set), uint32(gone))
@@ -57,18 +59,14 @@ func (r *readiness) wakeLocked(events Events) {
 }
 
 // now returns the level.
-func (r *readiness) now() Events {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.level
-}
+func (r *readiness) now() Events { return Events(r.level.Load()) }
 
 // addNumber makes fd, which package kernel has just given out, one of the object's numbers.
 func (r *readiness) addNumber(fd int) {
 	r.mu.Lock()
 	r.fds = append(r.fds, int32(fd))
-	if r.level != 0 {
-		r.core.SetReady(fd, uint32(r.level), 0)
+	if level := r.level.Load(); level != 0 {
+		r.core.SetReady(fd, level, 0)
 	}
 	r.mu.Unlock()
 }

@@ -1,17 +1,23 @@
 package posix
 
-import "syscall"
+import (
+	"syscall"
+	"unsafe"
+)
 
 // sysRead is read(2).
-func sysRead(s *System, a args) (uintptr, syscall.Errno) {
-	d, errno := s.get(a.a1)
+func sysRead(s *System, a args) (uintptr, syscall.Errno) { return s.readInto(a.a1, a.p2, a.a3) }
+
+// readInto is read(2).
+func (s *System) readInto(fd uintptr, to unsafe.Pointer, size uintptr) (uintptr, syscall.Errno) {
+	d, errno := s.get(fd)
 	if errno != 0 {
 		return 0, errno
 	}
 	n, errno := 0, syscall.EBADF
 	if d.readable() {
 		var p []byte
-		if p, errno = memory(a.p2, a.a3); errno == 0 {
+		if p, errno = memory(to, size); errno == 0 {
 			n, errno = d.read(p)
 		}
 	}
@@ -20,15 +26,18 @@ func sysRead(s *System, a args) (uintptr, syscall.Errno) {
 }
 
 // sysWrite is write(2).
-func sysWrite(s *System, a args) (uintptr, syscall.Errno) {
-	d, errno := s.get(a.a1)
+func sysWrite(s *System, a args) (uintptr, syscall.Errno) { return s.writeFrom(a.a1, a.p2, a.a3) }
+
+// writeFrom is write(2).
+func (s *System) writeFrom(fd uintptr, from unsafe.Pointer, size uintptr) (uintptr, syscall.Errno) {
+	d, errno := s.get(fd)
 	if errno != 0 {
 		return 0, errno
 	}
 	n, errno := 0, syscall.EBADF
 	if d.writable() {
 		var p []byte
-		if p, errno = memory(a.p2, a.a3); errno == 0 {
+		if p, errno = memory(from, size); errno == 0 {
 			n, errno = d.write(p)
 		}
 	}

@@ -67,7 +67,8 @@ type Socket interface {
 
 	// Notify registers f, once and before any other use, to be called with the present readiness and with the bits
 	// that were just raised, after every change and again whenever more data, another connection or more room
-	// arrives. f does not block and does not call back into the socket; it may be called with the stack's locks held.
+	// arrives. f does not block and does not call back into the socket; it may be called with the stack's locks held. A
+	// stream that is ready for EventOut and nothing else may be taken to be connected and without anything to Recv.
 	Notify(f func(level, raised Events))
 
 	// Close releases the socket; a stream sends what is queued and closes in order, as SO_LINGER says. No call of
@@ -75,9 +76,21 @@ type Socket interface {
 	Close() syscall.Errno
 }
 
-// Interfacer is a Family that can describe its network interfaces, for net.Interfaces.
+// Interfacer is a Family that can describe its network interfaces, for net.Interfaces and /proc/net.
 type Interfacer interface {
 	Interfaces() []Interface
+}
+
+// Router is a Family that can describe its routes, of all families, for /proc/net.
+type Router interface {
+	Routes() []Route
+}
+
+// Route is one line of a routing table.
+type Route struct {
+	Prefix
+	Gateway Addr // none: on the link
+	Link    string
 }
 
 // Interface describes one network interface as rtnetlink(7) would.
@@ -89,4 +102,11 @@ type Interface struct {
 	Loopback bool
 	Up       bool
 	Addrs    []Prefix
+	Groups   []Addr // multicast groups it is in
+	Received Traffic
+	Sent     Traffic
 }
+
+// Traffic is what has passed an interface one way: packets, and their bytes with Ethernet headers, which loopback has none
+// of.
+type Traffic struct{ Packets, Bytes, Dropped uint64 }

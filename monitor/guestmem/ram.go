@@ -148,6 +148,16 @@ func (r *RAM) Alloc(order int) (hypercall.GPA, bool) {
 // Discard gives n bytes at gpa, whole frames in use, back: their content is dropped on the host, which also makes every
 // processor forget translations to them, and they can be handed out again.
 func (r *RAM) Discard(gpa hypercall.GPA, n uint64) error {
+	if err := r.Empty(gpa, n); err != nil {
+		return err
+	}
+	r.Release(gpa, n)
+	return nil
+}
+
+// Empty drops the content of n bytes at gpa, whole frames in use, which stay in use: they cost the host nothing until
+// they are touched, and are zero then. Every processor forgets translations to them.
+func (r *RAM) Empty(gpa hypercall.GPA, n uint64) error {
 	off, ok := r.offset(gpa, n)
 	if !ok {
 		panic("BUG: discard outside of guest memory")
@@ -156,6 +166,15 @@ func (r *RAM) Discard(gpa hypercall.GPA, n uint64) error {
 		return fmt.Errorf("give back guest memory: %w", err)
 	}
 	r.warm.lost(off/PageSize, n/PageSize)
+	return nil
+}
+
+// Release lets n bytes at gpa, whole frames in use that have been emptied and not touched since, be handed out again.
+func (r *RAM) Release(gpa hypercall.GPA, n uint64) {
+	off, ok := r.offset(gpa, n)
+	if !ok {
+		panic("BUG: release outside of guest memory")
+	}
 	for f := off / PageSize; f < (off+n)/PageSize; f++ {
 		if r.warm.has(f) {
 			r.warm.frames.release(f)
@@ -163,7 +182,6 @@ func (r *RAM) Discard(gpa hypercall.GPA, n uint64) error {
 			r.frames.release(f)
 		}
 	}
-	return nil
 }
 
 // hugePage is the size of the host's huge pages.

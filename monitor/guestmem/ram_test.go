@@ -465,3 +465,35 @@ func TestClose(t *testing.T) {
 		}
 	}
 }
+
+// TestEmpty checks that emptied frames are zero, cost the host nothing and stay in use until they are released.
+func TestEmpty(t *testing.T) {
+	r := newRAM(t, 16<<20)
+	gpa, ok := r.Alloc(MaxOrder)
+	if !ok {
+		t.Fatal("out of memory")
+	}
+	r.Populate(gpa, hugePage)
+	b, _ := r.Bytes(gpa, hugePage)
+	b[5*PageSize] = 1
+	for _, part := range []uint64{PageSize, 7 * PageSize, hugePage} {
+		used := r.Used()
+		if err := r.Empty(gpa, part); err != nil {
+			t.Fatal(err)
+		}
+		if r.Used() != used {
+			t.Errorf("emptying %d bytes changes what is used from %d to %d", part, used, r.Used())
+		}
+		if want := byte(1); part <= 5*PageSize && b[5*PageSize] != want || part > 5*PageSize && b[5*PageSize] != 0 {
+			t.Errorf("after emptying %d bytes there is %d", part, b[5*PageSize])
+		}
+	}
+	used := r.Used()
+	r.Release(gpa, hugePage)
+	if got := used - r.Used(); got != hugePage {
+		t.Errorf("releasing 2 MiB frees %d bytes", got)
+	}
+	if again, ok := r.Alloc(MaxOrder); !ok || again != gpa {
+		t.Errorf("the block is handed out again at %#x, %v; want %#x", again, ok, gpa)
+	}
+}

@@ -37,6 +37,18 @@ func (v *VCPU) Kick() {
 // asked for before may still interrupt it. Only the vCPU's thread may call it.
 func (v *VCPU) KickAt(ns int64) { v.kick.at(ns) }
 
+// KickNext is KickAt, and takes back what was arranged for an earlier time: for who puts off what most kicks are for. Others have
+// to ask again.
+func (v *VCPU) KickNext(ns int64) { v.kick.next(ns) }
+
+// CancelKick takes back what KickAt has arranged: the thread does something else for a while. A kick that is on its way may still
+// come. Only the vCPU's thread may call it.
+func (v *VCPU) CancelKick() {
+	if v.kick.armed != 0 {
+		v.kick.set(0, 0)
+	}
+}
+
 // KicksAt is the time of the next interruption that KickAt has arranged, 0 if there is none. It may have passed already.
 func (v *VCPU) KicksAt() int64 { return v.kick.armed }
 
@@ -71,15 +83,23 @@ func (k *kickTimer) open(tid int) error {
 	return nil
 }
 
-// at arms the timer for ns, unless it fires earlier already.
+// at arms the timer for ns, unless it fires earlier already. Without a thread there is nothing to interrupt.
 func (k *kickTimer) at(ns int64) {
-	if ns == 0 {
+	if ns == 0 || !k.open_ {
 		return
 	}
 	ns = max(ns, 1) // guests say when: a time before the clock's beginning is as good as any in the past
 	if k.armed == 0 || ns < k.armed {
 		k.set(ns, kickAgain)
 	}
+}
+
+// next arms the timer for ns, and not earlier.
+func (k *kickTimer) next(ns int64) {
+	if k.armed != 0 && k.armed < ns {
+		k.armed = 0
+	}
+	k.at(ns)
 }
 
 // fired notes that Run was interrupted: if it was by the timer, it is stopped.

@@ -17,7 +17,7 @@ const tssAddress = 0xfffbd000
 type Machine struct {
 	vm    *os.File
 	vcpu  *VCPU
-	slots uint32
+	slots []gokvm.UserspaceMemoryRegion
 }
 
 // NewMachine makes a machine without memory.
@@ -45,15 +45,31 @@ func (s *System) NewMachine() (*Machine, error) {
 // AddMemory makes host memory appear at a guest physical address. Both are page-aligned; the memory must stay mapped
 // until the machine is closed.
 func (m *Machine) AddMemory(gpa uint64, memory []byte) error {
-	if err := gokvm.SetUserMemoryRegion(m.vm.Fd(), &gokvm.UserspaceMemoryRegion{
-		Slot:          m.slots,
+	slot := gokvm.UserspaceMemoryRegion{
+		Slot:          uint32(len(m.slots)),
 		GuestPhysAddr: gpa,
 		MemorySize:    uint64(len(memory)),
 		UserspaceAddr: addressOf(memory),
-	}); err != nil {
+	}
+	if err := gokvm.SetUserMemoryRegion(m.vm.Fd(), &slot); err != nil {
 		return fmt.Errorf("map guest memory: %w", err)
 	}
-	m.slots++
+	m.slots = append(m.slots, slot)
+	return nil
+}
+
+// Forget makes KVM forget all it has derived from the guest's page tables: every memory slot is deleted (a size of 0,
+// KVM API 4.35) and made anew. The vCPU must not be running.
+func (m *Machine) Forget() error {
+	for _, slot := range m.slots {
+		gone := slot
+		gone.MemorySize = 0
+		for _, s := range []*gokvm.UserspaceMemoryRegion{&gone, &slot} {
+			if err := gokvm.SetUserMemoryRegion(m.vm.Fd(), s); err != nil {
+				return fmt.Errorf("map guest memory anew: %w", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -195,6 +195,59 @@ func TestKickAt(t *testing.T) {
 	}
 }
 
+// TestKickNext puts an interruption off, and has the last word only about earlier ones.
+func TestKickNext(t *testing.T) {
+	v := newVCPU(t, spin...)
+	start := clock.Monotonic()
+	soon, later := start+int64(time.Millisecond), start+int64(time.Hour)
+	for _, c := range []struct {
+		name string
+		ask  func()
+		want int64
+	}{
+		{"nothing was arranged", func() { v.KickNext(soon) }, soon},
+		{"put off", func() { v.KickNext(later) }, later},
+		{"an earlier time counts", func() { v.KickNext(soon) }, soon},
+		{"never", func() { v.KickNext(0) }, soon},
+		{"who asks after it gets the earlier time", func() { v.KickNext(later); v.KickAt(soon) }, soon},
+	} {
+		if c.ask(); v.KicksAt() != c.want {
+			t.Errorf("%s: interrupted at %d, want %d", c.name, v.KicksAt()-start, c.want-start)
+		}
+	}
+	until, runs := clock.Monotonic()+int64(50*time.Millisecond), 0
+	v.KickNext(until)
+	for clock.Monotonic() < until {
+		interrupted(t, v)
+		runs++
+	}
+	if runs > 10 { // some are signals that Go's runtime sends itself
+		t.Errorf("%d runs; what was put off has interrupted them", runs)
+	}
+}
+
+// TestCancelKick arranges interruptions and takes them back. The last one, which stands, ends the run.
+func TestCancelKick(t *testing.T) {
+	v := newVCPU(t, spin...)
+	v.CancelKick() // nothing
+	for range 50 {
+		v.KickAt(clock.Monotonic() + int64(time.Millisecond))
+		v.CancelKick()
+		if at := v.KicksAt(); at != 0 {
+			t.Fatalf("it is to be interrupted at %d", at)
+		}
+	}
+	until, runs := clock.Monotonic()+int64(50*time.Millisecond), 0
+	v.KickAt(until)
+	for clock.Monotonic() < until {
+		interrupted(t, v)
+		runs++
+	}
+	if runs > 10 { // some are signals that Go's runtime sends itself
+		t.Errorf("%d runs; what was taken back has interrupted them", runs)
+	}
+}
+
 // TestKickAtAnyTime checks that a time the guest has made up cannot do more than interrupt it.
 func TestKickAtAnyTime(t *testing.T) {
 	for _, ns := range []int64{1, -1, -999_999_999, -1_000_000_001, math.MinInt64} {

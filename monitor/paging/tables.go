@@ -31,7 +31,20 @@ var ErrNoMemory = errors.New("guest memory is used up")
 type Tables struct {
 	ram  *guestmem.RAM
 	root hypercall.GPA
+
+	leaves [leafCache]leaf // tables of level 1 that were looked at, by the low bits of their number
 }
+
+// leaf is a table of level 1. Those that there are stay (package comment), and so does what is known of them.
+type leaf struct {
+	number hypercall.GVA // of the 2 MiB that the table is for, from 0 on
+	table  []byte        // nil: none
+}
+
+const (
+	leafCache = 32
+	leafSpan  = entries * hypercall.PageSize
+)
 
 // New makes empty tables.
 func New(ram *guestmem.RAM) (*Tables, error) {
@@ -61,12 +74,15 @@ func index(va hypercall.GVA, level int) uint64 {
 	return uint64(va) >> (12 + 9*(level-1)) & (entries - 1)
 }
 
-// leaf returns the level 1 table for va, making it and those above it if need be; nil if memory is used up.
-func (t *Tables) leaf(va hypercall.GVA) []byte {
+// reach returns the table of a level for va, making it and those above it if need be; nil if memory is used up.
+func (t *Tables) reach(va hypercall.GVA, to int) []byte {
 	table := t.table(t.root)
-	for level := levels; level > 1; level-- {
+	for level := levels; level > to; level-- {
 		i := index(va, level)
 		e := get(table, i)
+		if e&large != 0 {
+			panic("BUG: table in place of a large entry")
+		}
 		if e&present == 0 {
 			next, ok := t.ram.Alloc(0)
 			if !ok {
@@ -122,7 +138,7 @@ func (t *Tables) MapSupervisor(va hypercall.GVA, gpa hypercall.GPA, n uint64, pr
 func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uint64) error {
 	for off := uint64(0); off < n; {
 		at := va + hypercall.GVA(off)
-		table := t.leaf(at)
+		table := t.reach(at, 1)
 		if table == nil {
 			return ErrNoMemory
 		}
@@ -137,14 +153,23 @@ func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uin
 	return nil
 }
 
-// entry finds va's entry of level 1. If a table on the way is missing, it returns 0 and how much address space the
-// missing entry would cover.
+// entry finds the last entry on va's way, and how much address space it covers: one of level 1, a large one, or that of
+// the table that is missing, which is 0.
 func (t *Tables) entry(va hypercall.GVA) (e uint64, span hypercall.GVA) {
+	number := va / leafSpan
+	known := &t.leaves[number%leafCache]
+	if known.table != nil && known.number == number {
+		return get(known.table, index(va, 1)), hypercall.PageSize
+	}
 	table := t.table(t.root)
 	for level := levels; ; level-- {
 		e = get(table, index(va, level))
 		span = 1 << (12 + 9*(level-1))
-		if level == 1 || e&present == 0 {
+		if level == 1 {
+			*known = leaf{number, table}
+			return e, span
+		}
+		if e&present == 0 || e&large != 0 {
 			return e, span
 		}
 		table = t.table(hypercall.GPA(e & addressMask))
@@ -168,10 +193,10 @@ func (t *Tables) Lookup(va hypercall.GVA) (gpa hypercall.GPA, prot uint32, ok bo
 }
 
 // Held returns how many bytes from va on, up to the end of the entry, have frames, present or parked (held), or have
-// none.
+// none. A bound block is none.
 func (t *Tables) Held(va hypercall.GVA) (n uint64, held bool) {
 	e, span := t.entry(va)
-	return uint64(span - va%span), e != 0
+	return uint64(span - va%span), e != 0 && e&bound == 0
 }
 
 // Run is a stretch of frames.
@@ -190,7 +215,7 @@ func appendRun(runs []Run, gpa hypercall.GPA) []Run {
 }
 
 // Protect changes the protection of the pages in [start, end) that have frames, and appends to runs the frames whose
-// translations must be flushed.
+// translations must be flushed. Blocks are for ProtectLarge and Split.
 func (t *Tables) Protect(start, end hypercall.GVA, prot uint32, runs []Run) []Run {
 	bits, ok := bitsOf(prot)
 	if !ok {
@@ -210,7 +235,7 @@ func (t *Tables) Protect(start, end hypercall.GVA, prot uint32, runs []Run) []Ru
 }
 
 // Unmap removes the pages in [start, end) and appends to runs their frames, which the caller discards. Tables stay,
-// also empty ones (package comment).
+// also empty ones (package comment). Blocks are for Bind and Split.
 func (t *Tables) Unmap(start, end hypercall.GVA, runs []Run) []Run {
 	t.each(start, end, func(table []byte, i, e uint64) {
 		put(table, i, 0)
@@ -219,13 +244,16 @@ func (t *Tables) Unmap(start, end hypercall.GVA, runs []Run) []Run {
 	return runs
 }
 
-// each calls f for the guest's entries in use in [start, end).
+// each calls f for the guest's entries in use in [start, end), where no block is but bound ones.
 func (t *Tables) each(start, end hypercall.GVA, f func(table []byte, i, e uint64)) {
 	for va := start; va < end; {
 		table := t.table(t.root)
 		level := levels
 		for ; level > 1; level-- {
 			e := get(table, index(va, level))
+			if e&large != 0 && e&bound == 0 {
+				panic("BUG: small pages expected where a block is")
+			}
 			if e&present == 0 {
 				break
 			}

@@ -49,16 +49,24 @@ func walk(t testing.TB, ram *guestmem.RAM, root hypercall.GPA, va hypercall.GVA)
 		if e&1 == 0 {
 			return translation{}
 		}
-		if e&(1<<7) != 0 && shift > 12 {
-			t.Fatalf("the walk to %#x meets a large page", va)
+		big := e&(1<<7) != 0
+		if big && shift != 21 {
+			t.Fatalf("the walk to %#x meets a large entry of a size there is none of", va)
 		}
-		if e&(1<<5) == 0 || shift == 12 && e&(1<<6) == 0 {
+		if e&(1<<5) == 0 || (shift == 12 || big) && e&(1<<6) == 0 {
 			t.Fatalf("entry %#x for %#x: accessed or dirty is not set, so the processor would write to it", e, va)
 		}
 		r.write = r.write && e&2 != 0
 		r.user = r.user && e&4 != 0
 		r.execute = r.execute && e>>63 == 0
 		table = hypercall.GPA(e & 0xf_ffff_ffff_f000)
+		if big {
+			if table%LargeSize != 0 {
+				t.Fatalf("large entry %#x for %#x: reserved bits are set", e, va)
+			}
+			r.gpa = table + hypercall.GPA(va%LargeSize)
+			return r
+		}
 	}
 	r.gpa = table + hypercall.GPA(va%page)
 	return r

@@ -41,11 +41,20 @@ type Link struct {
 	tx, rx direction
 }
 
+// shortFrame is the length in bytes of the longest frame that is copied rather than listed.
+const shortFrame = 2 << 10
+
+// fewShort is how many short frames in a row have Receive expect another. A long one costs a copy when it does.
+const fewShort = 8
+
 // direction is what one of Send and Receive keeps from call to call.
 type direction struct {
 	header [hypercall.NetHeaderSize]byte
 	vector iovec.Vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
+
+	whole  []byte // room for a header and a frame, of shortFrame bytes to send, the longest to receive
+	shorts int    // short frames received in a row, as far as they matter
 
 	frames, bytes, dropped atomic.Uint64
 }
@@ -62,6 +71,9 @@ func New(c Config) (*Link, error) {
 		return nil, fmt.Errorf("configure tap: %w", err)
 	}
 	l := &Link{config: c.guest()}
+	l.tx.whole = make([]byte, hypercall.NetHeaderSize+shortFrame)
+	l.rx.whole = make([]byte, hypercall.NetHeaderSize+longestSegment+1)
+	l.rx.shorts = fewShort
 	if err := c.inNetNS(func() (err error) {
 		if l.dev, err = c.open(); err != nil {
 			return err
@@ -172,12 +184,7 @@ func (l *Link) FD() int { return l.dev.fd }
 func (l *Link) Arm() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.closed {
-		return true
-	}
-	poll := []unix.PollFd{{Fd: int32(l.dev.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 0)
-	return err == nil && n > 0
+	return l.closed
 }
 
 // Send writes each frame to the device. The kernel drops frames while the device is down.
@@ -223,8 +230,13 @@ func (l *Link) agreed(h *hypercall.NetHeader) bool {
 		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
 }
 
-// gather lists the header and the first f.Len bytes of f.
+// gather lists the header and the first f.Len bytes of f, in one piece if they are few.
 func (d *direction) gather(f *netif.Frame) {
+	if f.Len <= shortFrame {
+		n := copy(d.whole, d.header[:])
+		d.vector.Add(d.whole[:n+f.CopyTo(d.whole[n:])])
+		return
+	}
 	d.vector.Add(d.header[:])
 	rest := f.Len
 	for _, piece := range f.Data {
@@ -237,6 +249,35 @@ func (d *direction) gather(f *netif.Frame) {
 	}
 }
 
+// room lists where a header and a frame go: to d.whole, or at once to where f wants it.
+func (d *direction) room(f *netif.Frame, whole bool) {
+	if whole {
+		d.vector.Add(d.whole)
+		return
+	}
+	d.vector.Add(d.header[:])
+	for _, piece := range f.Data {
+		d.vector.Add(piece)
+	}
+	d.vector.Add(d.spill[:])
+}
+
+// scatter moves a header, and a frame of n bytes, from d.whole to where they belong.
+func (d *direction) scatter(f *netif.Frame, n int) {
+	at := copy(d.header[:], d.whole)
+	w := f.Writer()
+	w.Write(d.whole[at : at+n])
+}
+
+// expect notes that a frame of n bytes has come.
+func (d *direction) expect(n int) {
+	if n > shortFrame {
+		d.shorts = 0
+	} else if d.shorts < fewShort {
+		d.shorts++
+	}
+}
+
 // Receive reads frames from the device.
 func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
@@ -246,26 +287,28 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
-		l.rx.vector.Add(l.rx.header[:])
-		for _, piece := range f.Data {
-			l.rx.vector.Add(piece)
-		}
-		l.rx.vector.Add(l.rx.spill[:])
+		whole := l.rx.shorts >= fewShort
+		l.rx.room(f, whole)
 		size, err := l.rx.vector.Read(l.dev.fd)
 		switch {
+		case err == nil:
 		case errors.Is(err, unix.EAGAIN):
 			return n, nil
 		case errors.Is(err, unix.EINTR):
 			continue
 		case errors.Is(err, unix.EBADFD):
 			return n, l.gone()
-		case err != nil:
+		default:
 			return n, fmt.Errorf("read from tap %s: %w", l.dev.name, err)
 		}
 		size -= len(l.rx.header)
+		l.rx.expect(size)
 		if size < 0 || size > f.Room() {
 			l.rx.dropped.Add(1)
 			continue
+		}
+		if whole {
+			l.rx.scatter(f, size)
 		}
 		decodeHeader(&l.rx.header, &f.Header)
 		if !l.features.RxChecksum {

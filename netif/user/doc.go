@@ -5,7 +5,7 @@
 //	                         ├─ ARP, DHCP, neighbour discovery: answered here
 //	                         ├─ ICMP echo to others: a table of flows, an ICMP socket and a goroutine for each
 //	                         └─ netstack (gVisor) ─┬─ UDP: likewise
-//	                                               ├─ TCP of DialContext, Listen, DNS, IPv6, and connections that are no sockets
+//	                                               ├─ TCP of DialContext, Listen, DNS, link-local IPv6, connections that are no sockets
 //	                                               └─ ICMP echo to us, fragments, and all that is malformed
 //
 // # Addresses

@@ -35,7 +35,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 	return len(frames), nil
 }
 
-// headSize is room for the headers of Ethernet, IPv4 and TCP with all their options.
+// headSize is room for the headers of Ethernet, IP and TCP with all their options.
 const headSize = netif.EthernetSize + 60 + 60
 
 // input takes one frame. Its headers are copied once, and everything is decided on the copy; what goes to netstack is
@@ -59,7 +59,7 @@ func (l *Link) input(f *netif.Frame) bool {
 		l.ignored.Add(1)
 		return true
 	}
-	if kind == uint16(header.IPv4ProtocolNumber) {
+	if kind == uint16(header.IPv4ProtocolNumber) || kind == uint16(header.IPv6ProtocolNumber) {
 		if s, ok := l.segment(head, f); ok && l.inputTCP(&s) {
 			return true
 		}

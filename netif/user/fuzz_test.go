@@ -28,6 +28,8 @@ func FuzzFrames(f *testing.F) {
 		packet6(c, "fe80::15", "ff02::1:ff00:2", 58, 255, solicitation("fd00::2")),
 		packet6(c, "fd00::15", "2001:db8::1", 58, 64, []byte{128, 0, 0, 0, 0, 7, 0, 1}),
 		packet6(c, "fd00::15", "2001:db8::1", 17, 64, []byte{0, 7, 0, 9, 0, 8, 0, 0}),
+		packet6(c, "fd00::15", "2001:db8::1", 6, 64, synSegment(4, 0)),
+		packet6(c, "fd00::15", "fd00::4", 6, 64, synSegment(0, 3)),
 		packet6(c, "fd00::15", "fd00::2", 44, 64, []byte{17, 0, 0, 1, 0, 0, 0, 1, 0, 7, 0, 9, 0, 8, 0, 0}),
 	} {
 		f.Add(frame, 20)

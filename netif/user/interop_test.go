@@ -94,6 +94,18 @@ var kernelPipes = map[string]pipe{
 		guest, host := connect(t, func() (net.Conn, error) { return g.dial("tcp", "[2001:db8::1]:80") }, listener)
 		return host, guest
 	},
+	"FromGuest6OverOther": func(t *testing.T) (net.Conn, net.Conn) {
+		listener := hostListener(t)
+		g, _ := newKernelGuest6(t, newLink(t, user.Config{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			c, err := dialTo(listener.Addr())(ctx, network, "")
+			if err != nil {
+				return nil, err
+			}
+			return struct{ *net.TCPConn }{c.(*net.TCPConn)}, nil
+		}}))
+		guest, host := connect(t, func() (net.Conn, error) { return g.dial("tcp", "[2001:db8::1]:80") }, listener)
+		return host, guest
+	},
 	"FromGuestOverOther": func(t *testing.T) (net.Conn, net.Conn) {
 		listener := hostListener(t)
 		g := newKernelGuest(t, newLink(t, user.Config{Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

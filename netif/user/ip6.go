@@ -9,7 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// IPv6 (RFC 8200). TCP, UDP and what is fragmented goes to netstack, neighbour discovery and echo requests are seen to here.
+// IPv6 (RFC 8200). UDP, fragments and what the proxy does not take of TCP (see segment6) go to netstack; neighbour discovery
+// and echo requests are seen to here.
 
 // routable6 reports whether packets to a may leave the link: it is not the loopback, unspecified, link-local or multicast,
 // and does not stand for an IPv4 address that is not routable (RFC 4291 section 2.5.5, RFC 6052).

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"sync"
@@ -21,7 +22,7 @@ import (
 
 // TCP of the guest goes two ways. What sockets of the host can serve is package tcpproxy's: frames come and go without
 // netstack. Netstack has the rest: our own addresses, with DNS and what Listen and DialContext make, connections from a
-// Config.Dial that are no sockets, IPv6, and segments that belong to nothing.
+// Config.Dial that are no sockets, connections with link-local addresses, and segments that belong to nothing.
 
 // synTable has the connections that the guest is making through netstack. It is safe for concurrent use.
 type synTable struct {
@@ -84,6 +85,9 @@ func (t *synTable) withdraw(id stack.TransportEndpointID) net.Conn {
 // segment is the TCP segment in a frame of which head is the beginning; it reports false if the frame holds something
 // else, or it is netstack's to say what is wrong with it.
 func (l *Link) segment(head []byte, f *netif.Frame) (s tcpproxy.Segment, ok bool) {
+	if binary.BigEndian.Uint16(head[12:14]) == uint16(header.IPv6ProtocolNumber) {
+		return l.segment6(head, f)
+	}
 	ip := header.IPv4(head[netif.EthernetSize:])
 	if len(ip) < header.IPv4MinimumSize+header.TCPMinimumSize || header.IPVersion(ip) != header.IPv4Version ||
 		ip.Protocol() != uint8(header.TCPProtocolNumber) || ip.More() || ip.FragmentOffset() != 0 {
@@ -104,6 +108,31 @@ func (l *Link) segment(head []byte, f *netif.Frame) (s tcpproxy.Segment, ok bool
 	}
 	return tcpproxy.Segment{
 		IP: ip[:network], TCP: tcp[:tcp.DataOffset()],
+		Frame: f, Off: netif.EthernetSize + headers, Len: total - headers,
+	}, true
+}
+
+// segment6 is segment for IPv6: without extension headers, to and from addresses that are not the link's only.
+func (l *Link) segment6(head []byte, f *netif.Frame) (s tcpproxy.Segment, ok bool) {
+	ip := header.IPv6(head[netif.EthernetSize:])
+	if l.plan.NoIPv6 || header.IPVersion(ip) != header.IPv6Version || len(ip) < header.IPv6MinimumSize+header.TCPMinimumSize || ip.NextHeader() != uint8(header.TCPProtocolNumber) {
+		return s, false
+	}
+	total := header.IPv6MinimumSize + int(ip.PayloadLength())
+	if total < header.IPv6MinimumSize+header.TCPMinimumSize || netif.EthernetSize+total > f.Len {
+		return s, false
+	}
+	tcp := header.TCP(ip[header.IPv6MinimumSize:])
+	headers := header.IPv6MinimumSize + int(tcp.DataOffset())
+	if tcp.DataOffset() < header.TCPMinimumSize || headers > min(total, len(ip)) {
+		return s, false
+	}
+	src, dst := netip.AddrFrom16([16]byte(ip[8:24])), netip.AddrFrom16([16]byte(ip[24:40]))
+	if !l.plan.Subnet6.Contains(src) || l.plan.isOurs(src) || !routable6(dst) {
+		return s, false
+	}
+	return tcpproxy.Segment{
+		IP: ip[:header.IPv6MinimumSize], TCP: tcp[:tcp.DataOffset()],
 		Frame: f, Off: netif.EthernetSize + headers, Len: total - headers,
 	}, true
 }
@@ -142,15 +171,19 @@ func (l *Link) tcpUnreachable(src, dst netip.AddrPort, seq uint32, err error) (r
 
 // otherConnects gives a connection that is no socket to netstack, with the guest's SYN.
 func (l *Link) otherConnects(host net.Conn, packet []byte) {
-	ip := header.IPv4(packet)
-	tcp := header.TCP(packet[ip.HeaderLength():])
+	var ip header.Network = header.IPv4(packet)
+	version, size := header.IPv4ProtocolNumber, int(header.IPv4(packet).HeaderLength())
+	if header.IPVersion(packet) == header.IPv6Version {
+		ip, version, size = header.IPv6(packet), header.IPv6ProtocolNumber, header.IPv6MinimumSize
+	}
+	tcp := header.TCP(packet[size:]) // without the payload that the length may speak of
 	id := stack.TransportEndpointID{
 		LocalAddress: ip.DestinationAddress(), LocalPort: tcp.DestinationPort(),
 		RemoteAddress: ip.SourceAddress(), RemotePort: tcp.SourcePort(),
 	}
 	l.syns.offer(id, host)
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	l.endpoint.deliver(header.IPv4ProtocolNumber, pkt)
+	l.endpoint.deliver(version, pkt)
 	pkt.DecRef()
 	if host := l.syns.withdraw(id); host != nil {
 		l.tcp.Lost()

@@ -128,6 +128,7 @@ func TestNetLoads(t *testing.T) {
 		{"send", count(0), true}, {"send", count(1), false}, {"receive", source, true},
 		{"receive", tcp(func(net.Conn) {}), false}, {"echo", u.LocalAddr().String(), true},
 		{"p50", web.Listener.Addr().String(), true}, {"p99", web.Listener.Addr().String(), true},
+		{"100/s", web.Listener.Addr().String(), true}, {"2000/s", web.Listener.Addr().String(), true},
 	} {
 		v, err := netLoads[c.kind](c.addr, 50*time.Millisecond)
 		if (err == nil) != c.ok || c.ok && v <= 0 {

@@ -33,6 +33,7 @@ var benches = []bench{
 	{"http", "requests to examples/web over each network", requests},
 	{"net", "requests, bulk, datagrams and their cost over each network", network},
 	{"event", "requests to a server on the event loop in a guest, beside net/http", eventLoop},
+	{"exits", "exits of a guest for a request, at three rates", exits},
 	{"idle", "memory and processor time of an idle examples/web", idle},
 	{"build", "building again what has not changed, against go build", rebuild},
 }
@@ -64,6 +65,13 @@ func main() {
 	if words := os.Getenv(netLoadEnv); words != "" {
 		if err := netLoadMain(words); err != nil {
 			fmt.Fprintf(os.Stderr, "load: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if words := os.Getenv(exitsGuestEnv); words != "" {
+		if err := exitsGuest(words); err != nil {
+			fmt.Fprintf(os.Stderr, "guest: %v\n", err)
 			os.Exit(1)
 		}
 		return

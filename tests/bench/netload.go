@@ -20,8 +20,11 @@ const netLoadEnv = "UKVM_BENCH_NETLOAD"
 // netLoads are the kinds of load: each puts one on addr for d and returns its value.
 var netLoads = map[string]func(addr string, d time.Duration) (float64, error){
 	"send": sendBulk, "receive": receiveBulk, "echo": echoes,
-	"p50": func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.50) },
-	"p99": func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.99) },
+	"p50":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.50) },
+	"p99":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.99) },
+	"100/s":  func(addr string, d time.Duration) (float64, error) { return paced(addr, d, 10*time.Millisecond) },
+	"2/s":    func(addr string, d time.Duration) (float64, error) { return paced(addr, d, 500*time.Millisecond) },
+	"2000/s": func(addr string, d time.Duration) (float64, error) { return paced(addr, d, time.Second/latencyRate) },
 }
 
 func netLoadMain(words string) error {
@@ -179,4 +182,28 @@ func latency(addr string, d time.Duration, quantile float64) (float64, error) {
 	}
 	slices.Sort(times)
 	return times[int(quantile*float64(len(times)-1))], nil
+}
+
+// paced asks at a fixed rate over one connection and returns how many answers there were. It sleeps in between.
+func paced(addr string, d, every time.Duration) (float64, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	request := []byte("GET /hello/bench HTTP/1.1\r\nHost: " + addr + "\r\n\r\n")
+	r := bufio.NewReader(c)
+	n := 0
+	due := time.Now()
+	for end := due.Add(d); due.Before(end); due = due.Add(every) {
+		time.Sleep(time.Until(due))
+		if _, err := c.Write(request); err != nil {
+			return 0, err
+		}
+		if err := answer(r); err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return float64(n), nil
 }

@@ -62,7 +62,15 @@
 //
 // # The card
 //
-// mtu N, tso N (it cuts up to N bytes into segments itself), and memory N (MiB the stack has) come first.
+// mtu N, tso N (it cuts up to N bytes into segments itself), memory N (MiB the stack has) and ip N come first.
+//
+// # IPv6
+//
+// Scripts run over IPv4 and over IPv6, where addresses are others with the same last numbers, MTUs are 20 bytes more, so that
+// segments have the same length, and errors are ICMPv6's. After ip 4 or ip 6, among the first lines, a script runs over
+// that version only and means what it says. There ttl and tos are hop limit and traffic class, an expected segment has the
+// flow label of its connection's others, and a sent one can be swapped (its checksum is over another address) or behind N,
+// which is an empty extension header: 0 hop-by-hop options, 60 destination options, 44 a fragment header.
 //
 // Every script runs three times, from different initial sequence numbers: somewhere, around 0, and around 2³¹ (both
 // sides). At the end all sockets are closed, and an hour later nothing may be left of them.

@@ -310,8 +310,8 @@ func (z *fuzzer) sent(f frame) {
 			v = x
 		}
 	}
-	if v == nil || f.ip.Dst() != peerAddr {
-		z.t.Errorf("sent to %v:%d", f.ip.Dst(), f.tcp.DstPort())
+	if v == nil || f.dst() != peerAddr {
+		z.t.Errorf("sent to %v:%d", f.dst(), f.tcp.DstPort())
 		return
 	}
 	if f.tcp.Flags()&wire.SYN == 0 && f.tcp.SrcPort() != v.ours {

@@ -28,30 +28,36 @@ var (
 // host is a stack under test with a card whose other side is the test. It answers ARP for all neighbours by itself.
 type host struct {
 	*net.Stack
-	t     testing.TB
-	clock *nettest.Clock
-	iface *net.Interface
-	sent  []frame       // what the stack has sent and nobody has looked at
-	tap   func(f frame) // instead of sent
-	batch []*packet.Packet
-	flood int // SYNs that have come from floodAddr
+	t       testing.TB
+	clock   *nettest.Clock
+	iface   *net.Interface
+	sent    []frame       // what the stack has sent and nobody has looked at
+	tap     func(f frame) // instead of sent
+	batch   []*packet.Packet
+	six     bool // over IPv6
+	version int  // which the script is for, see card
+	flood   int  // SYNs that have come from floodAddr
 }
 
 // frame is a TCP segment that the stack has sent.
 type frame struct {
 	at   int64
-	ip   wire.IPv4
+	ip   wire.IPv4 // of IPv4
+	ip6  wire.IPv6 // of IPv6
 	tcp  wire.TCP
 	data []byte
 }
 
 // newHost makes a stack with so many MiB of memory, on a clock that has run for start nanoseconds.
 func newHost(t testing.TB, c card, start int64) *host {
-	h := &host{t: t, clock: nettest.NewClock()}
+	h := &host{t: t, clock: nettest.NewClock(), six: c.six, version: c.ip}
 	h.clock.Run(start)
 	rng := rand.New(rand.NewPCG(1, 2))
 	h.Stack = net.New(net.Config{Clock: h.clock.Alarm(), Random: rng.Uint64, Memory: int64(c.memory) << 20})
-	features := nic.Features{TxChecksum: true, TSO4: c.tso}
+	features := nic.Features{TxChecksum: true, TSO4: c.tso, TSO6: c.tso}
+	if c.six && c.ip != 6 {
+		c.mtu += longer // segments have the same length
+	}
 	i, err := h.AddCard(net.Card{
 		Name: "eth0", MAC: hostMAC, MTU: c.mtu, Features: features, Transmit: h.transmit, Flush: func() {},
 	})
@@ -59,6 +65,10 @@ func newHost(t testing.TB, c card, start int64) *host {
 		t.Fatal(err)
 	}
 	h.iface = i
+	if h.six {
+		h.configure6(c)
+		return h
+	}
 	if err := i.Configure(hypercall.NetConfig{Addr: hostAddr.As4(), Prefix: 24, Router: peerAddr.As4()}); err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +102,9 @@ func (h *host) take(b []byte) {
 		}
 		return
 	case wire.TypeIPv4:
+	case wire.TypeIPv6:
+		h.take6(b)
+		return
 	default:
 		h.t.Errorf("sent a frame of type %x", e.Type())
 		return
@@ -111,11 +124,15 @@ func (h *host) take(b []byte) {
 		h.t.Errorf("sent a wrong segment %x", b)
 		return
 	}
-	f := frame{h.clock.Now(), ip, tcp, b[len(ip)+len(tcp):]}
+	h.sort(frame{h.clock.Now(), ip, nil, tcp, b[len(ip)+len(tcp):]})
+}
+
+// sort keeps a segment for who looks at it.
+func (h *host) sort(f frame) {
 	switch {
 	case h.tap != nil:
 		h.tap(f)
-	case ip.Dst() != floodAddr:
+	case f.dst() != h.addr(floodAddr):
 		h.sent = append(h.sent, f)
 	}
 }
@@ -173,7 +190,8 @@ func tcp(src, dst netip.Addr, f wire.TCPFields, options, data []byte) []byte {
 
 // segment makes a segment arrive with the next deliver.
 func (h *host) segment(src netip.Addr, f wire.TCPFields, options, data []byte) {
-	h.hold(wire.TypeIPv4, ip(wire.IPv4Fields{Proto: wire.ProtoTCP, Src: src, Dst: hostAddr}, tcp(src, hostAddr, f, options, data)))
+	src, dst := h.addr(src), h.addr(hostAddr)
+	h.holdIP(wire.IPv4Fields{Proto: wire.ProtoTCP, Src: src, Dst: dst}, tcp(src, dst, f, options, data))
 }
 
 // stat returns a counter.
@@ -212,7 +230,11 @@ func watch(k net.Socket) *sock {
 }
 
 func (h *host) socket() (*sock, syscall.Errno) {
-	k, e := h.Socket(syscall.SOCK_STREAM, 0)
+	make := h.Socket
+	if h.six {
+		make = h.Socket6
+	}
+	k, e := make(syscall.SOCK_STREAM, 0)
 	if e != 0 {
 		return nil, e
 	}

@@ -18,6 +18,8 @@ func TestNonsense(t *testing.T) {
 		{head + ".close", "4: no name before the dot"},
 		{head + "mtu 1000", "4: mtu comes before everything else"},
 		{"== a: x\nmtu 10", "2: mtu of 10"},
+		{"== a: x\nip 5", "2: IP version 5"},
+		{head + "> S 0:0(0) behind 0", `4: unknown "behind"`},
 		{"== a: x\nmemory", "2: want 1 numbers"},
 		{head + "< S", "4: a segment has flags and sequence numbers"},
 		{head + "< X 0:0(0)", `4: flags "X"`},

@@ -24,6 +24,8 @@ type script struct {
 // card is what the lines at a script's start say of the machine.
 type card struct {
 	mtu, tso, memory int
+	ip               int  // the only version that the script is for; 0: both
+	six              bool // run it over IPv6
 }
 
 // step is one thing that happens or is looked at.
@@ -53,6 +55,8 @@ type segment struct {
 	badsum      bool
 	badoffset   bool
 	cut         bool
+	swapped     bool // the checksum is over other addresses
+	behind      opt  // an extension header
 	mss, ws     opt
 	tsVal       opt
 	tsEcr       opt
@@ -111,13 +115,15 @@ func parseScripts(text string) ([]*script, error) {
 // parse adds a line to the script.
 func (s *script) parse(n int, line string) error {
 	f := strings.Fields(line)
-	if at := map[string]*int{"mtu": &s.card.mtu, "tso": &s.card.tso, "memory": &s.card.memory}[f[0]]; at != nil {
+	if at := map[string]*int{"mtu": &s.card.mtu, "tso": &s.card.tso, "memory": &s.card.memory, "ip": &s.card.ip}[f[0]]; at != nil {
 		v, err := numbers(f[1:], 1)
 		switch {
 		case err != nil:
 			return err
 		case len(s.steps) > 0:
 			return fmt.Errorf("%s comes before everything else", f[0])
+		case f[0] == "ip" && v[0] != 4 && v[0] != 6:
+			return fmt.Errorf("IP version %d", v[0])
 		case f[0] == "mtu" && (v[0] < 576 || v[0] > 65535), f[0] == "memory" && (v[0] < 4 || v[0] > 1<<16), v[0] < 0:
 			return fmt.Errorf("%s of %d", f[0], v[0])
 		}
@@ -514,11 +520,12 @@ func parseSegment(f []string, expected bool) (*segment, error) {
 func (g *segment) parseMore(f []string, expected bool) error {
 	words := map[string]*bool{"df": &g.df, "nodf": &g.nodf}
 	if !expected {
-		words = map[string]*bool{"badsum": &g.badsum, "badoffset": &g.badoffset, "cut": &g.cut}
+		words = map[string]*bool{"badsum": &g.badsum, "badoffset": &g.badoffset, "cut": &g.cut, "swapped": &g.swapped}
 	}
 	values := map[string]*opt{"ack": &g.ack, "win": &g.win, "port": &g.port, "dst": &g.dst, "urg": &g.urg, "ttl": &g.ttl, "tos": &g.tos}
 	addrs := map[string]*netip.Addr{"to": &g.to}
 	if !expected {
+		values["behind"] = &g.behind
 		addrs["from"] = &g.from
 	}
 	for i := 0; i < len(f); i++ {

@@ -41,6 +41,8 @@ type flow struct {
 	tsFirst  uint32 // of the stack
 	tsRecent uint32
 	tsKnown  bool
+	label    uint32 // IPv6's flow label, and of which peer and port of ours
+	labelOf  netip.AddrPort
 }
 
 // run runs a script and returns the initial sequence number of the stack's first connection.
@@ -146,15 +148,15 @@ func (p *peer) run() {
 
 // arrive puts a segment into the card's batch.
 func (p *peer) arrive(g *segment) {
-	port, src, dst := p.port, peerAddr, hostAddr
+	port, src, dst := p.port, p.addr(peerAddr), p.addr(hostAddr)
 	if g.port.is {
 		port = uint16(g.port.n)
 	}
 	if g.from.IsValid() {
-		src = g.from
+		src = p.addr(g.from)
 	}
 	if g.to.IsValid() {
-		dst = g.to
+		dst = p.addr(g.to)
 	}
 	fl := p.flow(port)
 	f := wire.TCPFields{
@@ -189,10 +191,20 @@ func (p *peer) arrive(g *segment) {
 		sum.Add(b)
 		binary.BigEndian.PutUint16(b[16:], sum.Checksum())
 	}
+	if g.swapped {
+		b = tcp(dst, p.addr(floodAddr), f, options, pattern(g.seq-1, g.len))
+	}
 	if g.badsum {
 		b[16] ^= 0x55
 	}
-	p.hold(wire.TypeIPv4, ip(wire.IPv4Fields{Proto: wire.ProtoTCP, Src: src, Dst: dst, TTL: uint8(g.ttl.n), TOS: uint8(g.tos.n)}, b))
+	proto := uint8(wire.ProtoTCP)
+	if g.behind.is {
+		proto, b = uint8(g.behind.n), append([]byte{wire.ProtoTCP, 0, 0, 0, 0, 0, 0, 0}, b...)
+		if proto != wire.ProtoFragment {
+			b[2], b[3] = 1, 4 // PadN
+		}
+	}
+	p.holdIP(wire.IPv4Fields{Proto: proto, Src: src, Dst: dst, TTL: uint8(g.ttl.n), TOS: uint8(g.tos.n)}, b)
 }
 
 // expect takes the next segment that was sent, or waits for it.
@@ -212,17 +224,20 @@ func (p *peer) expect() {
 	if s.delayed && f.at < start+s.from-millisecond {
 		p.fatal("%.3f s too early, %s", float64(start+s.from-f.at)/second, p.describe(&f))
 	}
-	port, dst := p.port, peerAddr
+	port, dst := p.port, p.addr(peerAddr)
 	if g.port.is {
 		port = uint16(g.port.n)
 	}
 	if g.to.IsValid() {
-		dst = g.to
+		dst = p.addr(g.to)
 	}
-	if f.tcp.DstPort() != port || f.ip.Dst() != dst {
-		p.fatal("sent to %v:%d, %s", f.ip.Dst(), f.tcp.DstPort(), p.describe(&f))
+	if f.tcp.DstPort() != port || f.dst() != dst {
+		p.fatal("sent to %v:%d, %s", f.dst(), f.tcp.DstPort(), p.describe(&f))
 	}
 	fl := p.flow(port)
+	if err := fl.labelled(&f); err != nil {
+		p.fatal("%v: %s", err, p.describe(&f))
+	}
 	var o wire.TCPOptions
 	o.Parse(f.tcp.Options())
 	if f.tcp.Flags()&wire.SYN != 0 {
@@ -255,7 +270,6 @@ func (p *peer) compare(g *segment, f *frame, fl *flow, o *wire.TCPOptions) error
 	if g.tsRelative {
 		ts = int(o.TSVal - fl.tsFirst)
 	}
-	df := f.ip[6]&0x40 != 0
 	for _, c := range []pair{
 		{"source port", g.dst.is, int(f.tcp.SrcPort()), g.dst.n},
 		{"flags", true, formatFlags(flags), formatFlags(g.flags)},
@@ -264,9 +278,9 @@ func (p *peer) compare(g *segment, f *frame, fl *flow, o *wire.TCPOptions) error
 		{"ACK", g.ack.is, int(int32(f.tcp.Ack() - p.isn)), g.ack.n},
 		{"window", g.win.is, int(f.tcp.Window()), g.win.n},
 		{"urgent pointer", true, int(binary.BigEndian.Uint16(f.tcp[18:])), g.urg.n},
-		{"TTL", g.ttl.is, int(f.ip.TTL()), g.ttl.n},
-		{"TOS", g.tos.is, int(f.ip.TOS()), g.tos.n},
-		{"DF", g.df || g.nodf, df, g.df},
+		{"TTL", g.ttl.is, int(f.ttl()), g.ttl.n},
+		{"TOS", g.tos.is, int(f.tos()), g.tos.n},
+		{"DF", g.df || g.nodf, f.df(), g.df},
 		{"MSS", g.mss.is, int(o.MSS), g.mss.n},
 		{"window scale present", g.ws.is, o.HasScale, true},
 		{"window scale", g.ws.is, int(o.WindowScale), g.ws.n},
@@ -307,6 +321,7 @@ var icmps = map[string][2]uint8{
 func (p *peer) icmp() {
 	args := p.step.args
 	kind, mtu, seq := icmps[args[0]], 0, 0
+	args0 := args[0]
 	if args[0] == "toobig" {
 		mtu = number(args[1])
 		args = args[1:]
@@ -315,6 +330,10 @@ func (p *peer) icmp() {
 		seq = number(args[2])
 	}
 	fl := p.flow(p.port)
+	if p.six {
+		p.icmp6(args0, mtu, seq, fl)
+		return
+	}
 	quote := ip(wire.IPv4Fields{Proto: wire.ProtoTCP, Src: hostAddr, Dst: peerAddr}, tcp(hostAddr, peerAddr, wire.TCPFields{
 		SrcPort: fl.ours, DstPort: p.port, Seq: fl.iss + uint32(int32(seq)), Flags: wire.ACK,
 	}, nil, nil)[:8])
@@ -397,7 +416,7 @@ func (p *peer) call() {
 	case "listen":
 		k := p.named("l")
 		if a, _ := k.Name(false); a.Port() == 0 {
-			if e = k.Bind(netip.AddrPortFrom(netip.IPv4Unspecified(), 80)); e != 0 {
+			if e = k.Bind(p.endpoint(netip.AddrPortFrom(netip.IPv4Unspecified(), 80))); e != 0 {
 				break
 			}
 		}
@@ -413,7 +432,7 @@ func (p *peer) call() {
 		}
 		k := p.named("c")
 		p.port = uint16(port)
-		e = k.Connect(netip.AddrPortFrom(peerAddr, uint16(port)))
+		e = k.Connect(netip.AddrPortFrom(p.addr(peerAddr), uint16(port)))
 		if e == syscall.EINPROGRESS && want == "" {
 			e = 0
 		}
@@ -443,7 +462,7 @@ func (p *peer) call() {
 			k = p.named(s.socket)
 		}
 		a, _ := endpoint(s.args[0])
-		e = k.Bind(a)
+		e = k.Bind(p.endpoint(a))
 	case "write":
 		k := p.sock()
 		flags := 0
@@ -471,7 +490,7 @@ func (p *peer) call() {
 			k = p.make("new", nil)
 		}
 		for _, v := range options[s.args[0]].encode(s.args[1:]) {
-			if e = k.SetOption(v.level, v.name, v.value); e != 0 {
+			if e = k.SetOption(p.option(v)); e != 0 {
 				break
 			}
 		}
@@ -522,6 +541,9 @@ var checks = map[string]func(p *peer, args []string) (got, want any){
 	"state": func(p *peer, args []string) (any, any) { return states[p.info()[0]], args[0] },
 	"info": func(p *peer, args []string) (any, any) {
 		want, _ := strconv.ParseFloat(args[1], 64)
+		if args[0] == "pmtu" {
+			want += float64(p.shift())
+		}
 		got := infos[args[0]](p.info())
 		if math.Abs(got-want) < 0.0025 {
 			got = want // times have the timers' grain

@@ -22,6 +22,8 @@ func TestPrograms(t *testing.T) {
 		{"metrics", "", lines("allocated: true", "procs: 1", "goroutines: true", "total time: true", "idle time: true", "pauses: true")},
 		{"churn", "-m 64M", lines("leaves: 32768 of 32768", "allocated 2 GB: true collections: true")},
 		{"mappings", "", lines("agreed; faults: true", "limit: true true", "unmapped all")},
+		{"blocks", "-m 300M -- 5", lines("agreed")},
+		{"blocks", "-m 300M -- 28", lines("agreed")}, // more than there is, at times
 		{"threads", "-- 200", lines("all run", "sum: 1000")},
 		{"threads", "-m 256M -- 1000", lines("all run", "sum: 5000")},
 		{"deepstack", "-- 15", strings.Repeat("sum as expected: true\n", 3) + "stacks given back: true\n"},

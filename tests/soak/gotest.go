@@ -140,7 +140,7 @@ func rest(ctx context.Context, s *soak, rep *report) error {
 		return err
 	}
 	packages = slices.DeleteFunc(packages, func(p string) bool {
-		return p == "ukvm.dev/tests/guests" || p == "ukvm.dev/tests/std" || strings.HasPrefix(p, "ukvm.dev/tests/e2e/")
+		return p == "ukvm.dev/tests/guests" || p == "ukvm.dev/tests/std" || p == "ukvm.dev/tests/matrix" || strings.HasPrefix(p, "ukvm.dev/tests/e2e/")
 	})
 	return tests(all, packages...)(ctx, s, rep)
 }

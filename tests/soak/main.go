@@ -29,17 +29,21 @@ const older = "go1.25.5"
 var stages = []stage{
 	{"guests", "One program an idea", tests(all, "./tests/guests")},
 	{"std", "Go's own tests", tests(all, "./tests/std")},
-	{"network", "The network", tests(all, "./tests/e2e/network", "./tests/e2e/attack")},
+	{"network", "The network", tests(all, networks...)},
+	{"matrix", "Our TCP beside Linux's and gVisor's, over bad networks", matrix},
 	{"users", "The command line and the library", tests(all, "./tests/e2e/cli", "./tests/e2e/embed")},
 	{"host", "Everything else", rest},
 	{"older-guests", "One program an idea, built with " + older, tests(allOlder, "./tests/guests")},
 	{"older-std", "Go's own tests, of " + older, tests(allOlder, "./tests/std")},
-	{"older-network", "The network, guests built with " + older, tests(allOlder, "./tests/e2e/network")},
+	{"older-network", "The network, guests built with " + older, tests(allOlder, networks...)},
 	{"host-older", "ukvm itself built with " + older, tests([]string{"GOTOOLCHAIN=" + older}, "./...")},
 	{"race", "The race detector", race},
 	{"fuzz", "Fuzzing", fuzz},
 	{"bench", "Benches", benches},
 }
+
+// networks are the packages of tests that have guests talk to others.
+var networks = []string{"./tests/e2e/network", "./tests/e2e/events", "./tests/e2e/firewall", "./tests/e2e/attack"}
 
 // Environments in which tests run all they have, guests built with the one or the other Go release.
 var (

@@ -76,3 +76,20 @@ func TestLastExecs(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestPivot(t *testing.T) {
+	table, rest := pivot([]string{
+		"tests/matrix: 20 ms: ours to linux = 12.5 MB/s",
+		"tests/matrix: clean: linux to linux = 99 MB/s",
+		"tests/matrix: 20 ms: ratio of ours to linux = 0.9 (3 runs)",
+		"tests/matrix: clean: connections, ours to linux = 1000 1/s",
+	})
+	for _, want := range []string{"\n| 20 ms |  | 12.5 | 0.9 |", "\n| clean | 99 |"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table has no %q:\n%s", want, table)
+		}
+	}
+	if len(rest) != 1 || !strings.Contains(rest[0], "connections") {
+		t.Errorf("the rest is %q", rest)
+	}
+}

@@ -4,4 +4,7 @@
 // skip itself as it does natively: a test that skips itself only in a guest (there is no go command, there is one
 // processor) is left out too and belongs into the list, as does one that fails natively on such a machine. An entry that
 // matches no test is an error.
+//
+// Guests have no network but loopback, nor do tests that are run natively, to compare: those that need hosts on the Internet
+// skip themselves in both, which they do with -short.
 package std

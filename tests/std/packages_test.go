@@ -19,15 +19,20 @@ var required = strings.Fields(`
 	html/template image/... io iter maps math/... net/netip net/textproto net/url regexp/... slices sort strconv strings
 	sync sync/atomic text/... time unicode/...`)
 
+// network are those that show the network stack at work, likewise.
+var network = strings.Fields(`
+	net net/http net/http/httptest net/http/httputil net/rpc/... net/smtp net/mail crypto/tls`)
+
 const maxShare = 0.02
 
 // more are packages beyond those: what they need is there, by and large.
 var more = strings.Fields(`
 	archive/... crypto crypto/cipher crypto/des crypto/dsa crypto/ec... crypto/ed25519 crypto/h... crypto/m... crypto/p...
-	crypto/r... crypto/s... crypto/tls crypto/x509 database/sql/... debug/... embed flag go/ast go/constant go/doc/...
-	go/format go/parser go/printer go/scanner go/token go/version html index/suffixarray internal/poll internal/synctest
-	io/fs io/ioutil log/... mime/... net net/http/... net/mail net/rpc/... net/smtp os os/signal os/user path
-	path/filepath reflect runtime runtime/debug runtime/metrics runtime/pprof testing/... unique weak`)
+	crypto/r... crypto/s... crypto/x509 database/sql/... debug/... embed flag go/ast go/constant go/doc/... go/format
+	go/parser go/printer go/scanner go/token go/version html index/suffixarray internal/poll internal/synctest io/fs
+	io/ioutil log/... mime/... net/http/c... net/http/fcgi net/http/httptrace net/http/internal/... net/http/pprof os
+	os/signal os/user path path/filepath reflect runtime runtime/debug runtime/metrics runtime/pprof testing/... unique
+	weak`)
 
 // setting is what a package's tests need beside its name.
 type setting struct {
@@ -35,6 +40,15 @@ type setting struct {
 	source []string // what is to be there of the standard library's source beside the package, directories below src
 	gotest []string // flags of go test
 	timing bool     // tests with bounds on real time: those that fail while others run are run again, once, alone
+	apart  []apart
+}
+
+// apart are tests of a package that need something else than the others, and are run by themselves.
+type apart struct {
+	release int // of Go, from which on they do
+	tests   []string
+	ukvm    []string
+	gotest  []string
 }
 
 // settings are those of packages that need some.
@@ -42,27 +56,51 @@ var settings = map[string]setting{
 	"context":        {timing: true},
 	"crypto/ed25519": {gotest: []string{"-short"}}, // else it downloads a module
 	"crypto/sha3":    {ukvm: []string{"-m=3G"}},
-	"crypto/tls":     {gotest: []string{"-short"}, timing: true}, // else it connects to Internet hosts
-	"crypto/x509":    {gotest: []string{"-short"}},               // else it downloads a module
-	"encoding/xml":   {ukvm: []string{"-m=3G"}},                  // 17 million elements in each other: 1.9 GB natively too
-	"hash/maphash":   {ukvm: []string{"-m=3G"}},                  // 1.7 GB natively too
-	"net":            {gotest: []string{"-short"}, timing: true}, // else it asks name servers on the Internet
-	"net/http":       {gotest: []string{"-short"}, timing: true}, // likewise
-	"go/parser":      {source: []string{"go/printer"}},
-	"os/signal":      {timing: true},
-	"path/filepath":  {source: []string{"unicode"}},
-	"runtime":        {ukvm: []string{"-m=3G"}, timing: true},
-	"runtime/pprof":  {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
-	"time":           {timing: true},
+	"crypto/tls": {timing: true, apart: []apart{
+		{tests: strings.Fields("TestVerifyHostname TestRealResumption"), gotest: skipsInternet},
+		{
+			// They run themselves once more in a process with this setting, which a guest has not.
+			release: 26, ukvm: []string{"-e=GODEBUG=fips140=only"},
+			tests: strings.Fields(`TestFIPSServerCipherSuites TestFIPSServerCurves TestFIPSServerProtocolVersion
+				TestFIPSServerSignatureAndHash`),
+		},
+	}},
+	"crypto/x509":  {gotest: []string{"-short"}}, // else it downloads a module
+	"encoding/xml": {ukvm: []string{"-m=3G"}},    // 17 million elements in each other: 1.9 GB natively too
+	"hash/maphash": {ukvm: []string{"-m=3G"}},    // 1.7 GB natively too
+	"net": {
+		// A test reads /etc/services, which guests do not have; one sends a file of 2 GiB.
+		ukvm: []string{"--copy=" + services + ":/etc/services", "-m=6G"}, timing: true,
+		apart: []apart{{gotest: skipsInternet, tests: strings.Fields(`
+			TestConcurrentPreferGoResolversDial TestLookupCNAME TestLookupContextCancel TestLookupDotsWithRemoteSource
+			TestLookupGmailMX TestLookupGmailNS TestLookupGmailTXT TestLookupGoogleHost TestLookupGoogleIP
+			TestLookupGoogleSRV TestLookupHostCancel TestLookupNoData TestLookupNoSuchHost TestResolverLookupIP`)}},
+	},
+	"net/http":      {timing: true},
+	"go/parser":     {source: []string{"go/printer"}},
+	"os/signal":     {timing: true},
+	"path/filepath": {source: []string{"unicode"}},
+	"runtime":       {ukvm: []string{"-m=3G"}, timing: true},
+	"runtime/pprof": {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
+	"time":          {timing: true},
 }
 
-// sample are packages for each run of the tests, with flags of go test. They take half a minute on two idle cores.
+// skipsInternet has tests that need hosts on the Internet skip themselves, as natively. There is more that it skips, so
+// others are run without.
+var skipsInternet = []string{"-short"}
+
+// services is a file as Linux systems have it, which guests do not.
+var services = filepath.Join(ukvmtest.Root(), "tests/std/testdata/services")
+
+// sample are packages for each run of the tests, with flags of go test. They take a minute on two idle cores.
 var sample = []struct {
 	pkg   string
 	flags []string
 }{
 	{"strings", nil}, {"sync", nil}, {"context", nil}, {"time", []string{"-short"}}, {"encoding/json", nil},
 	{"compress/flate", []string{"-short"}}, {"text/template", nil}, {"regexp", []string{"-short"}}, {"net/netip", nil},
+	{"net", []string{"-short"}}, {"net/http", []string{"-short"}}, {"net/http/httptest", nil}, {"net/http/httputil", nil},
+	{"net/rpc", nil}, {"net/rpc/jsonrpc", nil}, {"net/smtp", nil}, {"net/mail", nil},
 }
 
 // pkg is a package of the standard library that has tests.

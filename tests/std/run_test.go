@@ -3,6 +3,7 @@ package std
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"ukvm.dev/netif/netiftest"
 	"ukvm.dev/tests/internal/ukvmtest"
 )
 
@@ -75,16 +77,16 @@ func alternatives(names []string) string { return "^(" + strings.Join(names, "|"
 // testTime is how long the tests of a package may take: many times what they do, as there may be other work.
 const testTime = 40 * time.Minute
 
-// guests runs the tests of a package in a guest with flags of go test.
-func guests(t testing.TB, p pkg, flags ...string) (r result, failures string, code int) {
+// guests runs the tests of a package in a guest with flags of ukvm and of go test.
+func guests(t testing.TB, p pkg, own []string, flags ...string) (r result, failures string, code int) {
 	t.Helper()
-	// The tests were vetted where they come from.
-	own := slices.Clone(settings[p.path].ukvm)
+	own = slices.Concat(settings[p.path].ukvm, own)
 	for _, name := range settings[p.path].source {
 		dir := filepath.Join(derived(t)["GOROOT"], "src", name)
 		own = append(own, "--copy="+dir+":"+dir)
 	}
-	words := slices.Concat([]string{"test", "-q"}, own,
+	// The tests were vetted where they come from.
+	words := slices.Concat([]string{"test", "-q", "--net=none"}, own,
 		[]string{"-json", "-count=1", "-vet=off", fmt.Sprintf("-timeout=%v", testTime)}, flags, []string{p.path})
 	c := ukvmtest.Run(t, ukvmtest.Cmd{Args: words, Dir: outside(t), Timeout: testTime + 10*time.Minute})
 	r, failures = events(t, c.Stdout)
@@ -95,26 +97,40 @@ func guests(t testing.TB, p pkg, flags ...string) (r result, failures string, co
 // have run.
 func check(t *testing.T, p pkg, out []string, flags ...string) int {
 	flags = append(slices.Clone(settings[p.path].gotest), flags...)
-	skip := []string(nil)
-	if len(out) > 0 {
-		skip = []string{"-skip=" + alternatives(out)}
+	skip := slices.Clone(out)
+	var aparts []apart
+	for _, a := range settings[p.path].apart {
+		if release(t) >= a.release {
+			aparts = append(aparts, a)
+			skip = append(skip, a.tests...)
+		}
 	}
-	r, failures, code := guests(t, p, append(skip, flags...)...)
+	r := pass(t, p, nil, append([]string{"-skip=" + alternatives(skip)}, flags...)...)
+	for _, a := range aparts {
+		maps.Copy(r, pass(t, p, a.ukvm, slices.Concat([]string{"-run=" + alternatives(a.tests)}, flags, a.gotest)...))
+	}
+	for _, name := range p.declared {
+		if _, ran := r[name]; !ran && !slices.Contains(out, name) {
+			t.Errorf("%s has not run", name)
+		}
+	}
+	return len(r)
+}
+
+// pass runs tests of a package in a guest, with flags of ukvm and of go test, and expects them to pass, or to skip
+// themselves as they do natively.
+func pass(t *testing.T, p pkg, own []string, flags ...string) result {
+	r, failures, code := guests(t, p, own, flags...)
 	if failed := r.names("fail"); code != 0 && len(failed) > 0 && len(r.names("")) == 0 && settings[p.path].timing {
 		t.Logf("once more, alone: %s", strings.Join(failed, " "))
 		var again result
-		again, failures, code = guests(t, p, append([]string{"-run=" + alternatives(failed)}, flags...)...)
+		again, failures, code = guests(t, p, own, append([]string{"-run=" + alternatives(failed)}, flags...)...)
 		for _, name := range failed {
 			r[name] = again[name]
 		}
 	}
 	if failed := r.names("fail", ""); code != 0 || len(failed) > 0 {
 		t.Errorf("code %d, failed: %s\n%s", code, strings.Join(failed, " "), failures)
-	}
-	for _, name := range p.declared {
-		if _, ran := r[name]; !ran && !slices.Contains(out, name) {
-			t.Errorf("%s has not run", name)
-		}
 	}
 	// In short mode tests look at how many processors there are.
 	if skipped := r.names("skip"); len(skipped) > 0 && !slices.Contains(flags, "-short") {
@@ -125,10 +141,11 @@ func check(t *testing.T, p pkg, out []string, flags ...string) int {
 			}
 		}
 	}
-	return len(r)
+	return r
 }
 
-// natively runs tests of a package without a guest: the same binary, as both come from the same build.
+// natively runs tests of a package without a guest: the same binary, as both come from the same build. As in a guest, they
+// have no network but loopback: some ask for hosts on the Internet.
 func natively(t testing.TB, p pkg, tests, flags []string) result {
 	t.Helper()
 	words := slices.Concat([]string{"test", "-json", "-count=1", "-vet=off"}, flags, []string{"-run=" + alternatives(tests), p.path})
@@ -136,7 +153,12 @@ func natively(t testing.TB, p pkg, tests, flags []string) result {
 	for name, value := range derived(t) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	c := ukvmtest.Run(t, cmd)
+	var process *ukvmtest.Process
+	netiftest.NewNetNS(t).Do(t, func() error {
+		process = ukvmtest.Start(t, cmd)
+		return nil
+	})
+	c := process.Wait()
 	r, failures := events(t, c.Stdout)
 	if c.Code != 0 {
 		t.Errorf("natively, code %d:\n%s%s", c.Code, failures, c.Stderr)

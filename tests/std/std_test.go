@@ -12,7 +12,7 @@ func TestMain(m *testing.M) { os.Exit(ukvmtest.Main(m)) }
 
 func TestSample(t *testing.T) {
 	if ukvmtest.Soak() {
-		t.Skip("TestRequired runs all of it")
+		t.Skip("TestRequired and TestNetwork run all of it")
 	}
 	ukvmtest.Command(t)
 	all := exclusions(t, release(t))
@@ -24,17 +24,24 @@ func TestSample(t *testing.T) {
 	ukvmtest.Figure(t, "tests of the standard library in guests", float64(tests), "tests")
 }
 
-func TestRequired(t *testing.T) {
-	tests, out := checkAll(t, "required", required)
+func TestRequired(t *testing.T) { checkShare(t, "required", required) }
+
+func TestNetwork(t *testing.T) { checkShare(t, "network", network) }
+
+func TestMore(t *testing.T) { checkAll(t, "more", more) }
+
+// checkShare is checkAll for packages of whose tests no more than maxShare may be left out.
+func checkShare(t *testing.T, name string, patterns []string) {
+	t.Helper()
+	tests, out := checkAll(t, name, patterns)
 	if share := float64(out) / float64(tests+out); share > maxShare {
 		t.Errorf("%d of %d tests are left out, %.1f %%; at most %.0f %% may be", out, tests+out, 100*share, 100*maxShare)
 	}
 }
 
-func TestMore(t *testing.T) { checkAll(t, "more", more) }
-
 // checkAll checks packages, if all there is is to be checked, and reports how many tests have run and are left out.
 func checkAll(t *testing.T, name string, patterns []string) (tests, out int) {
+	t.Helper()
 	if !ukvmtest.Soak() {
 		t.Skip("set UKVM_SOAK=1 to run this")
 	}

@@ -57,7 +57,7 @@ func newDevice(rx, tx *hypercall.Queue, longest int, memory uint64, pool *packet
 	}
 	d.rx.init(rx)
 	d.tx.init(tx)
-	tx.Avail.Flags = hypercall.AvailQuiet // sent packets are collected when their descriptors are needed
+	tx.Avail.Flags = hypercall.AvailQuiet // sent packets are collected with received ones, or when descriptors are needed
 	least := max(minBuffers, minFrames*((hypercall.NetHeaderSize+longest+d.size-1)/d.size))
 	d.fill(min(hypercall.QueueLen, max(least, int(memory/bufferShare)/d.size)))
 	return d
@@ -88,7 +88,7 @@ func (d *Device) Transmit(p *packet.Packet) bool {
 	return true
 }
 
-// reclaim releases packets that were sent, and reports whether n descriptors are free.
+// reclaim releases packets that were sent, and reports whether n descriptors are free. d.mu is held.
 func (d *Device) reclaim(n int) bool {
 	for {
 		p, _ := d.tx.take()
@@ -108,6 +108,9 @@ func (d *Device) Run(receive func([]*packet.Packet)) error {
 	// The function is called whenever the queue may have news, and never says that it is done.
 	return c.Read(func(uintptr) bool {
 		for d.collect() {
+			d.mu.Lock()
+			d.reclaim(0) // the answers will use the same memory, while it is in the processor's caches
+			d.mu.Unlock()
 			receive(d.batch)
 			clear(d.batch)
 			d.batch = d.batch[:0]

@@ -66,7 +66,11 @@ type Stream interface {
 type Port interface {
 	Local() netip.AddrPort
 	Take() *packet.Packet
-	SendTo(b []byte, to netip.AddrPort) error // ErrFull: the card takes no more; the upcall tells when it does
+	SendTo(b []byte, to netip.AddrPort) error // ErrFull: the card takes no more; the upcall tells when it does. Zero: to the peer
+	Connect(peer netip.AddrPort) error
+	Err() error // takes what is pending: ready.Err was raised
+	Join(group netip.Addr) error
+	Leave(group netip.Addr) error
 	Close()
 }
 

@@ -19,6 +19,7 @@ type Socket struct {
 	port      Port
 	onReceive func([]byte, netip.AddrPort)
 	onDrain   func()
+	onError   func(error)
 	full      bool
 	queued    bool
 	closed    bool
@@ -65,7 +66,7 @@ func (s *Socket) OnDrain(f func()) {
 	s.loop.unlock()
 }
 
-// SendTo sends a datagram. It never waits; ErrFull means that the card takes no more at the moment.
+// SendTo sends a datagram; the zone of a link-local address or group names its interface. It never waits; ErrFull means that the card takes no more at the moment.
 func (s *Socket) SendTo(data []byte, to netip.AddrPort) error {
 	s.loop.lock()
 	defer s.loop.unlock()
@@ -97,7 +98,7 @@ func (s *Socket) Close() {
 }
 
 func (s *Socket) event(raised ready.Events) {
-	if raised&ready.Out == 0 || raised&ready.In != 0 || s.full {
+	if s.wanted(raised) {
 		s.loop.schedule(s, &s.queued)
 	}
 }
@@ -108,6 +109,7 @@ func (s *Socket) run() {
 		s.full = false
 		s.loop.call(s.onDrain)
 	}
+	s.fail()
 	for range readBudget {
 		if s.closed || s.onReceive == nil {
 			return

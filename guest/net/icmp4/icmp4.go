@@ -35,18 +35,19 @@ type Stats struct {
 
 // Box is the box. The function values are set by the stack's wiring.
 type Box struct {
-	Send  packet.Handler // down: to IP
-	ToTCP packet.FailureHandler
-	ToUDP packet.FailureHandler
+	Send   packet.Handler // down: to IP
+	ToTCP  packet.FailureHandler
+	ToUDP  packet.FailureHandler
+	ToPing packet.Handler        // echo replies
+	Pinged packet.FailureHandler // what became of echo requests
+	Copy   func(*packet.Packet)  // every message there is, which stays ours
 
 	IsBroadcast func(netip.Addr) bool
 	IsLocal     func(netip.Addr) bool
 	Now         func() int64
-	Random      func() uint64
 	Pool        *packet.Pool
 
-	Stats     Stats
-	Endpoints Endpoints
+	Stats Stats
 
 	errors bucket.Bucket
 	echoes bucket.Bucket
@@ -60,13 +61,20 @@ func (b *Box) Receive(p *packet.Packet) {
 		p.Release()
 		return
 	}
-	b.Endpoints.deliverRaw(b, p)
+	if b.Copy != nil {
+		b.Copy(p)
+	}
 	switch h.Type() {
 	case wire.ICMPEcho:
 		b.Stats.EchoRx++
 		b.reply(p)
 	case wire.ICMPEchoReply:
-		b.Endpoints.deliver(b, p)
+		if b.ToPing == nil {
+			b.Stats.Dropped++
+			p.Release()
+			return
+		}
+		b.ToPing(p)
 	case wire.ICMPUnreachable, wire.ICMPTimeExceeded, wire.ICMPParameter:
 		b.Stats.ErrorsRx++
 		b.failure(h, p)
@@ -138,7 +146,9 @@ func (b *Box) Fail(f *packet.Failure) {
 	case wire.ProtoUDP:
 		b.ToUDP(f)
 	case wire.ProtoICMP:
-		b.Endpoints.fail(f)
+		if b.Pinged != nil {
+			b.Pinged(f)
+		}
 	}
 }
 

@@ -2,13 +2,12 @@ package icmp4
 
 import (
 	"bytes"
-	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
 
 	"ukvm.dev/guest/net/packet"
-	"ukvm.dev/guest/net/ready"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/wire"
 )
 
@@ -34,7 +33,6 @@ type lab struct {
 
 func newLab() *lab {
 	l := &lab{now: 1e9}
-	rng := rand.New(rand.NewPCG(1, 1))
 	copyOf := func(f *packet.Failure) packet.Failure {
 		c := *f
 		c.Header = bytes.Clone(f.Header)
@@ -51,7 +49,7 @@ func newLab() *lab {
 		ToUDP:       func(f *packet.Failure) { l.udp = append(l.udp, copyOf(f)) },
 		IsBroadcast: func(a netip.Addr) bool { return a == allIP },
 		IsLocal:     func(a netip.Addr) bool { return a == ourIP },
-		Now:         func() int64 { return l.now }, Random: rng.Uint64, Pool: &l.pool,
+		Now:         func() int64 { return l.now }, Pool: &l.pool,
 	}
 	return l
 }
@@ -264,113 +262,19 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestPing plays ping sockets: requests with their own identifier, replies only to the one they are for.
-func TestPing(t *testing.T) {
-	l := newLab()
-	open := func(id uint16) *Endpoint {
-		e := &Endpoint{ID: id}
-		e.Inbox.Limit = 64 << 10
-		if err := l.box.Open(e); err != nil {
-			t.Fatal(err)
-		}
-		return e
-	}
-	a, b := open(7), open(0)
-	if b.ID == 0 || b.ID == 7 {
-		t.Fatalf("identifier %d", b.ID)
-	}
-	if err := l.box.Open(&Endpoint{ID: 7}); !errors.Is(err, ErrInUse) {
-		t.Errorf("an identifier twice: %v", err)
-	}
-	events := ready.Events(0)
-	a.Upcall = func(r ready.Events) { events |= r }
-	if err := a.Send(message(wire.ICMPEcho, 0, 0x1234_0001, []byte("data")), ourIP, peerIP, 2); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(l.sent[0].data, message(wire.ICMPEcho, 0, 0x0007_0001, []byte("data"))) {
-		t.Errorf("sent %x", l.sent[0].data)
-	}
-	for _, bad := range [][]byte{nil, {8}, message(wire.ICMPEchoReply, 0, 0, nil), message(wire.ICMPEcho, 1, 0, nil)} {
-		if err := a.Send(bad, ourIP, peerIP, 2); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%x: %v", bad, err)
-		}
-	}
-	if err := a.Send(make([]byte, 65536), ourIP, peerIP, 2); !errors.Is(err, packet.ErrTooBig) {
-		t.Errorf("64 KiB: %v", err)
-	}
-	reply := message(wire.ICMPEchoReply, 0, 0x0007_0001, []byte("data"))
-	l.receive(reply)
-	if a.Inbox.Len() != 1 || b.Inbox.Len() != 0 || events != ready.In {
-		t.Errorf("%d and %d replies, events %#x", a.Inbox.Len(), b.Inbox.Len(), events)
-	}
-	l.receive(message(wire.ICMPEchoReply, 0, 0x0099_0001, nil)) // of nobody
-	a.Peer, a.Local = peerIP, ourIP
-	l.receive(reply)
-	l.box.Receive(l.arrived(netip.MustParseAddr("10.0.0.3"), ourIP, wire.ProtoICMP, reply))
-	if a.Inbox.Len() != 2 {
-		t.Errorf("%d replies: a connected socket hears its peer only", a.Inbox.Len())
-	}
-	// What became of the request.
-	l.receive(message(wire.ICMPUnreachable, wire.UnreachHost, 0, datagram(wire.ProtoICMP, ourIP, peerIP, 0, message(wire.ICMPEcho, 0, 0x0007_0001, nil))))
-	if a.Err != packet.ErrHostUnreachable || events&ready.Err == 0 {
-		t.Errorf("failure: %v", a.Err)
-	}
-	a.Close()
-	a.Close()
-	if l.receive(reply); len(l.box.Endpoints.ping) != 1 || a.Inbox.Len() != 0 {
-		t.Error("a closed socket is known")
-	}
-}
-
-// TestRaw: raw sockets get copies of all messages, with the IP header.
-func TestRaw(t *testing.T) {
-	l := newLab()
-	var raw []*Endpoint
-	for range 3 {
-		e := &Endpoint{Raw: true}
-		e.Inbox.Limit = 64 << 10
-		if err := l.box.Open(e); err != nil {
-			t.Fatal(err)
-		}
-		raw = append(raw, e)
-	}
-	raw[2].Peer = ourIP // hears nobody
-	raw[1].Close()
-	for _, m := range [][]byte{message(wire.ICMPEcho, 0, 1, []byte("x")), message(wire.ICMPEchoReply, 0, 1, nil), message(13, 0, 0, []byte("odd"))} {
-		want := datagram(wire.ProtoICMP, peerIP, ourIP, 0, m)
-		l.receive(m)
-		p := raw[0].Inbox.Front()
-		if p == nil {
-			t.Fatal("nothing has come")
-		}
-		got := make([]byte, p.Len())
-		p.CopyOut(got)
-		raw[0].Inbox.Drop()
-		if !bytes.Equal(got, want) || raw[1].Inbox.Len()+raw[2].Inbox.Len() != 0 {
-			t.Errorf("%x, want %x", got, want)
-		}
-	}
-	for n := len(l.box.Endpoints.raw); n < MaxEndpoints; n++ {
-		if err := l.box.Open(&Endpoint{Raw: n%2 == 0}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := l.box.Open(&Endpoint{}); !errors.Is(err, ErrLimit) {
-		t.Errorf("too many: %v", err)
-	}
-}
-
 // FuzzReceive gives the box arbitrary messages. It answers no message with more than one, never an error with an error,
 // and never with more than it got.
 func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, fix bool, from uint8) {
 		l := newLab()
-		e := &Endpoint{ID: 7}
-		e.Inbox.Limit = 1 << 20
-		l.box.Open(e)
-		r := &Endpoint{Raw: true}
-		r.Inbox.Limit = 1 << 20
-		l.box.Open(r)
+		sockets := ping.Box{Down: l.box.Send, Random: func() uint64 { return 9 }, Pool: &l.pool}
+		l.box.ToPing, l.box.Pinged, l.box.Copy = sockets.Receive, sockets.Fail, sockets.Copy
+		for _, e := range []*ping.Endpoint{{ID: 7, Peer: peerIP}, {Raw: true}} {
+			e.Inbox.Limit = 1 << 20
+			if err := sockets.Open(e); err != nil {
+				t.Fatal(err)
+			}
+		}
 		b = b[:min(len(b), 60000)]
 		if fix && len(b) >= wire.ICMPSize { // a right checksum, or little gets further
 			b = message(b[0], b[1], uint32(b[4])<<24|uint32(b[5])<<16|uint32(b[6])<<8|uint32(b[7]), b[8:])

@@ -41,6 +41,8 @@ type Box struct {
 	ToNDP  packet.Handler                // messages of RFC 4861, checksum verified
 	ToMLD  packet.Handler                // messages of RFC 2710 and RFC 3810, likewise
 	ToPing packet.Handler                // echo replies
+	Pinged packet.FailureHandler         // what became of echo requests
+	Copy   func(*packet.Packet)          // every message there is, which stays ours
 	TooBig func(dst netip.Addr, mtu int) // the path to dst takes less
 
 	// Source selects the address to send from to dst through an interface (0: routing decides).
@@ -61,6 +63,9 @@ func (b *Box) Receive(p *packet.Packet) {
 	if !ok || !verify(p) {
 		b.drop(p)
 		return
+	}
+	if b.Copy != nil {
+		b.Copy(p)
 	}
 	switch t := h.Type(); t {
 	case wire.ICMP6Echo:
@@ -185,6 +190,10 @@ func (b *Box) Fail(f *packet.Failure) {
 		b.ToTCP(f)
 	case wire.ProtoUDP:
 		b.ToUDP(f)
+	case wire.ProtoICMPv6:
+		if b.Pinged != nil {
+			b.Pinged(f)
+		}
 	}
 }
 

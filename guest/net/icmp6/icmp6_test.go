@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/ping"
 	"ukvm.dev/guest/net/wire"
 )
 
@@ -242,6 +243,14 @@ func FuzzReceive(f *testing.F) {
 			return
 		}
 		l := newLab(t)
+		sockets := ping.Box{V6: true, Down: l.box.Send, Random: func() uint64 { return 9 }, Pool: &l.pool}
+		l.box.ToPing, l.box.Pinged, l.box.Copy = sockets.Receive, sockets.Fail, sockets.Copy
+		for _, e := range []*ping.Endpoint{{ID: 7, Peer: peerIP}, {Raw: true}} {
+			e.Inbox.Limit = 1 << 20
+			if err := sockets.Open(e); err != nil {
+				t.Fatal(err)
+			}
+		}
 		l.receive(peerIP, ourIP, typ, code, rest, data)
 		if len(l.sent)+len(l.tcp)+len(l.udp)+l.ndp+l.mld+int(l.box.Stats.Dropped) > 1 {
 			t.Errorf("type %d: more than one thing came of it", typ)

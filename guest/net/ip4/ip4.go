@@ -201,9 +201,9 @@ func (b *Box) Route(dst, src netip.Addr, link int) (route.Route, error) {
 	}
 	e, ok := b.Routes.Lookup(dst, link)
 	if !ok && group {
-		// Neither needs a route, only an interface.
+		// Neither needs a route, only an interface: the one asked for, loopback too, or the first card.
 		for _, l := range b.links {
-			if l != nil && !l.Loopback && (link == 0 || l.Index == link) {
+			if l != nil && (l.Index == link || link == 0 && !l.Loopback) {
 				e, ok = &route.Entry{Link: l.Index}, true
 				break
 			}

@@ -123,7 +123,7 @@ func TestReceive(t *testing.T) {
 		{"padded by Ethernet", append(bytes.Clone(ok), make([]byte, 20)...), true},
 		{"broadcast", ipPacket(wire.IPv4Fields{Dst: broadcast}, []byte("hello")), true},
 		{"subnet broadcast", ipPacket(wire.IPv4Fields{Dst: addr("10.0.0.255")}, []byte("hello")), true},
-		{"all systems", ipPacket(wire.IPv4Fields{Dst: allSystems}, []byte("hello")), true},
+		{"all systems", ipPacket(wire.IPv4Fields{Dst: AllSystems}, []byte("hello")), true},
 		{"DHCP answer from nowhere", ipPacket(wire.IPv4Fields{Src: unspecified, Dst: broadcast}, []byte("hello")), true},
 		{"other's", ipPacket(wire.IPv4Fields{Dst: addr("10.0.0.3")}, []byte("hello")), false},
 		{"other group", ipPacket(wire.IPv4Fields{Dst: addr("224.0.0.5")}, []byte("hello")), false},
@@ -136,7 +136,7 @@ func TestReceive(t *testing.T) {
 		{"to loopback", ipPacket(wire.IPv4Fields{Dst: localhost}, []byte("hello")), false},
 		{"from broadcast", ipPacket(wire.IPv4Fields{Src: broadcast}, []byte("hello")), false},
 		{"from the subnet's broadcast", ipPacket(wire.IPv4Fields{Src: addr("10.0.0.255")}, []byte("hello")), false},
-		{"from a group", ipPacket(wire.IPv4Fields{Src: allSystems}, []byte("hello")), false},
+		{"from a group", ipPacket(wire.IPv4Fields{Src: AllSystems}, []byte("hello")), false},
 		{"from ourselves (LAND)", ipPacket(wire.IPv4Fields{Src: ourIP}, []byte("hello")), false},
 		{"from nowhere to us", ipPacket(wire.IPv4Fields{Src: unspecified}, []byte("hello")), false},
 	} {

@@ -12,7 +12,8 @@ var (
 	localhost   = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	unspecified = netip.IPv4Unspecified()
 	broadcast   = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-	allSystems  = netip.AddrFrom4([4]byte{224, 0, 0, 1})
+	// AllSystems is the group that every host is in (RFC 1112 §4).
+	AllSystems = netip.AddrFrom4([4]byte{224, 0, 0, 1})
 )
 
 // Loopback is the index of the loopback interface, which is always there.
@@ -75,10 +76,10 @@ func (l *Link) isBroadcast(a netip.Addr) bool {
 }
 
 func (l *Link) isGroup(a netip.Addr) bool {
-	return a.IsMulticast() && (a == allSystems || l.groups[a] > 0)
+	return a.IsMulticast() && (a == AllSystems || l.groups[a] > 0)
 }
 
-// Groups calls f for each group the interface is in, but for all systems.
+// Groups calls f for each group the interface is in, but for AllSystems.
 func (l *Link) Groups(f func(group netip.Addr)) {
 	for g := range l.groups {
 		f(g)

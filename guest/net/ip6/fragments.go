@@ -99,7 +99,7 @@ func (b *Box) fragment(link *Link, p *packet.Packet, mtu int) {
 		size := min(step, n-off)
 		p.Reference(q, off, size)
 		q.Src, q.Dst, q.Link, q.NextHop, q.Broadcast = p.Src, p.Dst, p.Link, p.NextHop, p.Broadcast
-		q.Proto, q.TTL, q.TOS = p.Proto, p.TTL, p.TOS
+		q.Proto, q.TTL, q.TOS, q.Label = p.Proto, p.TTL, p.TOS, p.Label
 		wire.IPv6Fragment(q.Prepend(wire.IPv6FragmentSize)).Encode(p.Proto, off, off+size < n, id)
 		b.Stats.FragmentsTx++
 		b.emit(link, q, wire.ProtoFragment)

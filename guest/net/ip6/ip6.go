@@ -228,7 +228,7 @@ func (b *Box) emit(link *Link, p *packet.Packet, next uint8) {
 		return
 	}
 	wire.IPv6(p.Prepend(wire.IPv6Size)).Encode(&wire.IPv6Fields{
-		TrafficClass: p.TOS, PayloadLen: n, NextHeader: next, HopLimit: p.TTL, Src: p.Src, Dst: p.Dst,
+		TrafficClass: p.TOS, FlowLabel: p.Label, PayloadLen: n, NextHeader: next, HopLimit: p.TTL, Src: p.Src, Dst: p.Dst,
 	})
 	if b.Postrouting != nil && !b.Postrouting(p) {
 		b.Stats.PostroutingDropped++

@@ -21,6 +21,8 @@ const copyMax = packet.Small - packet.HeadRoom
 type Stats struct {
 	PacketsRx    uint64 // packets_rx
 	PacketsTx    uint64 // packets_tx
+	BytesRx      uint64
+	BytesTx      uint64
 	SendqDropped uint64 // sendq_dropped
 }
 
@@ -37,6 +39,7 @@ type Box struct {
 // Output queues an IP packet. It is not delivered at once, so that no box is entered while it is running.
 func (b *Box) Output(p *packet.Packet) {
 	b.Stats.PacketsTx++
+	b.Stats.BytesTx += uint64(p.Len())
 	if b.queue.Len() >= QueueMax {
 		b.Stats.SendqDropped++
 		p.Release()
@@ -60,6 +63,7 @@ func (b *Box) Deliver() bool {
 		p.Link = b.Link
 		p.Broadcast = false
 		b.Stats.PacketsRx++
+		b.Stats.BytesRx += uint64(p.Len())
 		b.Receive(p)
 	}
 	return n > 0

@@ -49,7 +49,7 @@ func TestOrder(t *testing.T) {
 	if b.Deliver() {
 		t.Error("something is left")
 	}
-	if s := b.Stats; s != (Stats{PacketsRx: 4, PacketsTx: 4}) {
+	if s := b.Stats; s != (Stats{PacketsRx: 4, PacketsTx: 4, BytesRx: 9, BytesTx: 9}) {
 		t.Errorf("%+v", s)
 	}
 }

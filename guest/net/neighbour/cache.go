@@ -50,7 +50,8 @@ type Cache struct {
 	Silent  uint64 // counts neighbours that did not answer
 
 	entries map[netip.Addr]*Entry
-	waiting int // packets in pending queues
+	recent  *Entry // one of entries: the last that Resolve has looked up
+	waiting int    // packets in pending queues
 }
 
 // State is an entry's state.
@@ -82,7 +83,11 @@ type Entry struct {
 // Resolve passes p on to p.NextHop, now or when the neighbour has answered. With quiet an entry is used as it is: what p is
 // about is no reason to ask for confirmation.
 func (c *Cache) Resolve(p *packet.Packet, quiet bool) {
-	e := c.entries[p.NextHop]
+	e := c.recent
+	if e == nil || e.Addr != p.NextHop {
+		e = c.entries[p.NextHop]
+		c.recent = e
+	}
 	if e == nil {
 		if e = c.Add(p.NextHop); e == nil {
 			c.drop(p)
@@ -203,6 +208,9 @@ func (c *Cache) remove(e *Entry) {
 	c.waiting -= e.pending.Len()
 	e.pending.Release()
 	delete(c.entries, e.Addr)
+	if c.recent == e {
+		c.recent = nil
+	}
 }
 
 // ask sends a request for e and starts waiting for the answer.

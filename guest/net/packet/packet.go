@@ -46,8 +46,9 @@ type Packet struct {
 	Proto     uint8
 	TTL       uint8 // 0 down: the default
 	TOS       uint8
-	DF        bool // down: do not fragment
-	Broadcast bool // link-layer broadcast or multicast, either way; down: set by the IP box
+	Label     uint32 // down: flow label of IPv6 (RFC 6437); 0: none
+	DF        bool   // down: do not fragment
+	Broadcast bool   // link-layer broadcast or multicast, either way; down: set by the IP box
 
 	// Link layer.
 	NextHop   netip.Addr // down: whom on the link it goes to, set by the IP box
@@ -276,7 +277,7 @@ func (p *Packet) Release() {
 	clear(p.rest)
 	p.Net = hypercall.NetHeader{}
 	p.Src, p.Dst, p.NextHop = netip.Addr{}, netip.Addr{}, netip.Addr{}
-	p.Link, p.Proto, p.TTL, p.TOS, p.DF, p.Broadcast = 0, 0, 0, 0, false, false
+	p.Link, p.Proto, p.TTL, p.TOS, p.Label, p.DF, p.Broadcast = 0, 0, 0, 0, 0, false, false
 	p.Next, p.Seq, p.SrcPort, p.Fin, p.Charge = nil, 0, 0, false, 0
 	p.mem, p.buf, p.rest, p.taken = nil, nil, p.rest[:0], 0
 	p.length, p.transport, p.network = 0, 0, nil

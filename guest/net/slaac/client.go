@@ -1,8 +1,9 @@
 // Package slaac configures an interface as routers advertise (RFC 4861 §6.3, RFC 4862 §5.5, RFC 8106): for IPv6 what
 // package dhcp is for IPv4. It asks for an advertisement, and keeps default routers, on-link prefixes, addresses, MTU and
-// DNS servers for as long as those that come say.
+// DNS servers and search list for as long as those that come say. Where they say that a DHCPv6 server knows more, Other is
+// called (package dhcp6).
 //
-//	Start ─► Solicit, up to 3 times ─► Receive ─► AddRouter, OnLink, SetAddr, SetMTU, SetServers
+//	Start ─► Solicit, up to 3 times ─► Receive ─► AddRouter, OnLink, SetAddr, SetMTU, SetServers, SetSearch
 //	                                     │
 //	                                     └─ lifetimes ─► the same, to take things away
 //
@@ -26,6 +27,7 @@ const (
 	MaxRouters  = 4
 	MaxPrefixes = 8
 	MaxServers  = 3 // resolv.conf(5), MAXNS
+	MaxDomains  = 6
 
 	Solicitations    = 3   // MAX_RTR_SOLICITATIONS (RFC 4861 §10)
 	SolicitInterval  = 4e9 // RTR_SOLICITATION_INTERVAL
@@ -51,6 +53,8 @@ type Client struct {
 	SetAddr      func(prefix netip.Prefix, preferred, valid int64)  // an address in a /64; see ip6.Addr for the times
 	RemoveAddr   func(prefix netip.Prefix)                          // likewise
 	SetServers   func(servers []netip.Addr)                         // the DNS servers there are now
+	SetSearch    func(domains []string)                             // and the search list
+	Other        func()                                             // a DHCPv6 server knows more (flags M and O); called each time
 	SetLink      func(mtu int, hopLimit uint8, reachableTime int64) // each 0 if not advertised
 
 	Now   func() int64 // nanoseconds
@@ -65,6 +69,7 @@ type Client struct {
 	prefixes []lifetime[netip.Prefix]
 	addrs    []lifetime[netip.Prefix]
 	servers  []lifetime[netip.Addr]
+	domains  []lifetime[string]
 	rate     bucket.Bucket
 	solicit  timer.Timer
 	expiry   timer.Timer
@@ -93,7 +98,7 @@ func (c *Client) Stop() {
 	c.active, c.tries = false, 0
 	c.solicit.Stop()
 	c.expiry.Stop()
-	c.routers, c.prefixes, c.addrs, c.servers = nil, nil, nil, nil
+	c.routers, c.prefixes, c.addrs, c.servers, c.domains = nil, nil, nil, nil, nil
 }
 
 // Active reports whether advertisements are listened to.
@@ -127,8 +132,11 @@ func (c *Client) Receive(h wire.NDP, src netip.Addr) {
 	} else if set(&c.routers, src, now+int64(life)*1e9, MaxRouters) {
 		c.AddRouter(src)
 	}
+	if (h.Managed() || h.OtherConfig()) && c.Other != nil {
+		c.Other()
+	}
 	mtu := 0
-	told := false
+	told, searched := false, false
 	for kind, o, rest, more := h.Options().Next(); more; kind, o, rest, more = rest.Next() {
 		switch kind {
 		case wire.NDPPrefix:
@@ -143,10 +151,17 @@ func (c *Client) Receive(h wire.NDP, src netip.Addr) {
 			if d, ok := wire.ParseNDPServers(o); ok {
 				told = c.dns(d, now) || told
 			}
+		case wire.NDPDNSSL:
+			if d, ok := wire.ParseNDPSearch(o); ok {
+				searched = c.search(d, now) || searched
+			}
 		}
 	}
 	if told {
 		c.tell()
+	}
+	if searched {
+		c.tellSearch()
 	}
 	reachable := int64(h.ReachableTime()) * 1e6
 	if reachable > reachableTimeMax {
@@ -210,6 +225,26 @@ func (c *Client) dns(d wire.NDPServers, now int64) (changed bool) {
 	return changed
 }
 
+// search takes a DNS search list option (RFC 8106 §5.3.1), and reports whether the list has changed.
+func (c *Client) search(d wire.NDPSearch, now int64) (changed bool) {
+	for _, name := range d.Domains(MaxDomains) {
+		if d.Lifetime() == 0 {
+			changed = remove(&c.domains, name) || changed
+			continue
+		}
+		changed = set(&c.domains, name, until(now, d.Lifetime()), MaxDomains) || changed
+	}
+	return changed
+}
+
+func (c *Client) tellSearch() {
+	var list []string
+	for _, d := range c.domains {
+		list = append(list, d.what)
+	}
+	c.SetSearch(list)
+}
+
 func (c *Client) tell() {
 	var list []netip.Addr
 	for _, s := range c.servers {
@@ -233,6 +268,7 @@ func (c *Client) schedule() {
 	least(c.prefixes, &next)
 	least(c.addrs, &next)
 	least(c.servers, &next)
+	least(c.domains, &next)
 	if next == 0 {
 		c.expiry.Stop()
 		return
@@ -250,6 +286,11 @@ func (c *Client) expire() {
 	expired(&c.servers, now, func(netip.Addr) { gone = true })
 	if gone {
 		c.tell()
+	}
+	gone = false
+	expired(&c.domains, now, func(string) { gone = true })
+	if gone {
+		c.tellSearch()
 	}
 	c.schedule()
 }

@@ -28,6 +28,8 @@ type lab struct {
 	onLink    map[netip.Prefix]bool
 	addrs     map[netip.Prefix][2]int64 // preferred, valid
 	servers   []netip.Addr
+	domains   []string
+	other     int
 	mtu       int
 	hopLimit  uint8
 	reachable int64
@@ -48,6 +50,8 @@ func newLab() *lab {
 		SetAddr:    func(p netip.Prefix, preferred, valid int64) { l.addrs[p] = [2]int64{preferred, valid} },
 		RemoveAddr: func(p netip.Prefix) { delete(l.addrs, p) },
 		SetServers: func(s []netip.Addr) { l.servers = s },
+		SetSearch:  func(d []string) { l.domains = d },
+		Other:      func() { l.other++ },
 		SetLink:    func(mtu int, hops uint8, reachable int64) { l.mtu, l.hopLimit, l.reachable = mtu, hops, reachable },
 		Now:        func() int64 { return l.now }, Wheel: &l.wheel, MTU: 1500,
 	}
@@ -97,6 +101,14 @@ func serverOption(lifetime uint32, servers ...netip.Addr) []byte {
 	for _, a := range servers {
 		b = append(b, a.AsSlice()...)
 	}
+	return b
+}
+
+// searchOption makes a search list of names in DNS form.
+func searchOption(lifetime uint32, names string) []byte {
+	b := append(binary.BigEndian.AppendUint32([]byte{wire.NDPDNSSL, 0, 0, 0}, lifetime), names...)
+	b = append(b, make([]byte, -len(b)&7)...)
+	b[1] = byte(len(b) / 8)
 	return b
 }
 
@@ -250,10 +262,35 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestNames: a search list is kept as long as it says (RFC 8106 §5.2), and that a DHCPv6 server knows more is passed on.
+func TestNames(t *testing.T) {
+	l := newLab()
+	l.c.Start()
+	l.receive(t, routerA, advert(1800, searchOption(1200, "\x03lan\x00\x07example\x03org\x00")))
+	if !slices.Equal(l.domains, []string{"lan", "example.org"}) || l.other != 0 {
+		t.Fatalf("%q, asked for more %d times", l.domains, l.other)
+	}
+	l.receive(t, routerA, advert(1800, searchOption(0, "\x03lan\x00"), searchOption(1200, "\x01 \x00")))
+	if !slices.Equal(l.domains, []string{"example.org"}) {
+		t.Errorf("one withdrawn: %q", l.domains)
+	}
+	if l.pass(1201e9); l.domains != nil {
+		t.Errorf("after their time: %q", l.domains)
+	}
+	for i, flags := range []byte{0x40, 0x80, 0xc0} {
+		b := advert(1800)
+		b[5] = flags
+		if l.receive(t, routerA, b); l.other != i+1 {
+			t.Errorf("flags %x: asked for more %d times", flags, l.other)
+		}
+	}
+}
+
 // FuzzReceive feeds advertisements and lets time pass; what is configured stays within its limits, and ends.
 func FuzzReceive(f *testing.F) {
 	f.Add(uint64(1), advert(1800, prefixOption(prefix, both, 3600, 600), mtuOption(1400), serverOption(1200, server)))
 	f.Add(uint64(2), advert(0, prefixOption(prefix, both, 0, 0)))
+	f.Add(uint64(3), advert(9, searchOption(1200, "\x03lan\x00")))
 	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
 		h, ok := wire.ParseNDP(b)
 		if !ok {
@@ -265,7 +302,7 @@ func FuzzReceive(f *testing.F) {
 		for range 5 {
 			l.c.Receive(h, netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: byte(r.IntN(8))}))
 			l.pass(r.Int64N(4000) * 1e9)
-			if len(l.routers) > MaxRouters || len(l.onLink) > MaxPrefixes || len(l.addrs) > MaxPrefixes || len(l.servers) > MaxServers {
+			if len(l.domains) > MaxDomains || len(l.routers) > MaxRouters || len(l.onLink) > MaxPrefixes || len(l.addrs) > MaxPrefixes || len(l.servers) > MaxServers {
 				t.Fatal(fmt.Sprintf("%+v", l))
 			}
 			if l.mtu != 0 && (l.mtu < 1280 || l.mtu > 1500) {

@@ -74,6 +74,7 @@ func (c *Conn) advance(s *segment) {
 		}
 		b.memory -= c.snd.buf.consume(data)
 		c.snd.una = s.ack
+		c.snd.released += n
 		c.snd.nxt = maxSeq(c.snd.nxt, s.ack)
 		c.snd.small = maxSeq(c.snd.small, s.ack)
 		c.snd.progress = now

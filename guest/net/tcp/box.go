@@ -174,6 +174,7 @@ func (c *Conn) flush() {
 	if c.ackNow {
 		c.sendAck()
 	}
+	c.rest()
 	c.tell()
 }
 

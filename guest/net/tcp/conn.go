@@ -50,11 +50,12 @@ type Conn struct {
 	nextHalf *Conn // in Listener's queues
 	prevHalf *Conn
 
-	link int // interface it goes through
-	mtu  int // of the path
-	tso  int // see route.Route
-	noDF bool
-	path path // while mtu is less than it was
+	link  int // interface it goes through
+	mtu   int // of the path
+	tso   int // see route.Route
+	noDF  bool
+	label uint32 // IPv6 flow label
+	path  path   // while mtu is less than it was
 
 	scaling bool // the peer has sent a window scale option: both ends shift (RFC 7323 §2.2), be it by 0
 
@@ -67,6 +68,8 @@ type Conn struct {
 		scale         uint8  // of the windows that arrive
 		mss           int    // payload of a full segment
 		full          seq    // what was out when the congestion window was used last
+		released      int    // acknowledged since output last ran, in bytes: its room in the windows is not used yet
+		delivered     int    // the same with what was acknowledged selectively
 		small         seq    // end of the last segment shorter than mss (Minshall's variant of Nagle)
 		fin           bool   // the holder has closed this direction: FIN follows the buffer
 		cork          bool   // MSG_MORE: hold a short segment
@@ -119,6 +122,8 @@ type Conn struct {
 
 	timer    timer.Timer
 	deadline [timers]int64 // 0: off
+	flushed  int64         // when the last flush was
+	flushes  int           // how many there were in a row
 
 	isDirty, isBlocked     bool
 	dirtyNext, blockedNext *Conn
@@ -175,8 +180,9 @@ func (c *Conn) initialise(state State, iss seq) {
 	c.snd.iss = iss
 	c.snd.una, c.snd.nxt, c.snd.max, c.snd.small, c.snd.full = iss, iss, iss, iss, iss
 	c.snd.progress = now
-	c.snd.mss = defaultMSS
+	c.snd.mss = unnamedMSS(c.flow.local)
 	c.ts.offset = b.isn.timestampOffset(&c.flow)
+	c.label = b.isn.flowLabel(&c.flow, b.Random)
 	c.rcv.ourMSS = c.mtu - headerSize(c.flow.local)
 	c.rcv.mss = defaultMSS
 	c.rcv.limit = b.receiveLimit(&c.Options)

@@ -25,8 +25,8 @@ const (
 )
 
 // cookieMSS are the MSS values a cookie can say: the greatest that is not above the peer's. Common are 1460 (Ethernet),
-// 1440 and 1360 (tunnels), 8960 (jumbo frames), 536 (nothing said).
-var cookieMSS = [...]uint16{minSendMSS, defaultMSS, 1024, 1220, 1360, 1440, 1460, 8960}
+// 1440 and 1360 (tunnels), 8960 (jumbo frames), 536 and, over IPv6, 1220 (nothing said).
+var cookieMSS = [...]uint16{minSendMSS, defaultMSS, 1024, defaultMSS6, 1360, 1440, 1460, 8960}
 
 // cookieSource makes cookies. Its keys are its own.
 type cookieSource struct {
@@ -79,7 +79,7 @@ func (l *Listener) sendCookie(f flow, s *segment) {
 
 	index := 0
 	for i, mss := range cookieMSS {
-		if s.opt.MSS >= mss || s.opt.MSS == 0 && mss <= defaultMSS {
+		if s.opt.MSS >= mss || s.opt.MSS == 0 && int(mss) <= unnamedMSS(f.local) {
 			index = i
 		}
 	}

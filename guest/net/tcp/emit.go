@@ -136,7 +136,7 @@ func (c *Conn) transmit(p *packet.Packet, at seq, flags uint8) {
 		c.ackNow = false
 		c.stop(timerAck)
 	}
-	p.TTL, p.TOS, p.Link = c.Options.TTL, c.Options.TOS&^ecnMask|p.TOS, c.Options.Link
+	p.TTL, p.TOS, p.Link, p.Label = c.Options.TTL, c.Options.TOS&^ecnMask|p.TOS, c.Options.Link, c.label
 	b.Stats.PacketsTx++
 	b.address(&c.flow, p)
 	p.DF = !c.noDF
@@ -180,5 +180,6 @@ func (b *Box) control(f *flow, at, ack seq, flags uint8, wnd uint16, opt *wire.T
 	p.SetPartialChecksum(wire.TCPChecksumOffset)
 	b.Stats.PacketsTx++
 	b.address(f, p)
+	p.Label = b.isn.flowLabel(f, b.Random)
 	b.Down(p)
 }

@@ -29,6 +29,15 @@ func (s *isnSource) portHash(f *flow, random func() uint64) uint64 {
 	return s.hash(f, s.k0, ^s.k1)
 }
 
+// flowLabel returns the label of a flow's packets (RFC 6437 §3): of IPv6, not 0, not to be guessed, and the same for all.
+func (s *isnSource) flowLabel(f *flow, random func() uint64) uint32 {
+	if f.local.Is4() {
+		return 0
+	}
+	s.init(random)
+	return max(uint32(s.hash(f, ^s.k0, ^s.k1))&0xfffff, 1)
+}
+
 func (s *isnSource) hash(f *flow, k0, k1 uint64) uint64 {
 	return f.hash(k0, k1, uint64(f.localPort)<<32|uint64(f.remotePort))
 }

@@ -5,7 +5,8 @@ const (
 	millisecond = 1_000_000
 	second      = 1000 * millisecond
 
-	defaultMSS    = 536                 // RFC 9293 §3.7.1 (SHLD-5): if the peer names none
+	defaultMSS    = 536                 // RFC 9293 §3.7.1 (MUST-15): if the peer names none
+	defaultMSS6   = 1220                // likewise, over IPv6
 	initialWindow = 10                  // RFC 6928: segments
 	initialRTO    = 1 * second          // RFC 6298 §2.1
 	fallbackRTO   = 3 * second          // RFC 6298 §5.7

@@ -1,6 +1,8 @@
 package tcp
 
 import (
+	"net/netip"
+
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/ready"
 	"ukvm.dev/guest/net/wire"
@@ -9,6 +11,14 @@ import (
 // minSendMSS is the least MSS a peer can talk us into, in bytes: less is not a network but an attack (CVE-2019-11479).
 const minSendMSS = 64
 
+// unnamedMSS is the MSS of a peer that names none.
+func unnamedMSS(local netip.Addr) int {
+	if local.Is6() {
+		return defaultMSS6
+	}
+	return defaultMSS
+}
+
 // takeSyn takes the peer's SYN: sequence number and options (RFC 9293 §3.7.1, RFC 7323 §2, §3).
 func (c *Conn) takeSyn(s *segment) {
 	c.rcv.irs = s.seq
@@ -16,7 +26,7 @@ func (c *Conn) takeSyn(s *segment) {
 	c.rcv.acked = c.rcv.nxt
 	mss := int(s.opt.MSS)
 	if mss == 0 {
-		mss = defaultMSS
+		mss = unnamedMSS(c.flow.local)
 	}
 	mss = max(min(mss, c.mtu-headerSize(c.flow.local)), minSendMSS)
 	if s.opt.HasTimestamps {

@@ -6,6 +6,7 @@ func (c *Conn) output() {
 	now := c.box.Now()
 	before := c.snd.max
 	c.send(now)
+	c.snd.released, c.snd.delivered = 0, 0
 	c.noteLimit()
 	if c.snd.max != before {
 		c.armProbe(now)

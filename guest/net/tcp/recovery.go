@@ -53,7 +53,7 @@ func (c *Conn) enterFast() {
 	r := &c.rec
 	now := c.box.Now()
 	c.box.Stats.FastRecoveries++
-	c.cc.lost(c.snd.max.minus(c.snd.una), now)
+	c.cc.lost(c.flight(), now)
 	c.ecn.reduce = c.ecn.on
 	r.phase, r.point, r.valid = fast, c.snd.max, true
 	c.repeat()

@@ -24,6 +24,7 @@ func (c *Conn) selective(s *segment, n int, limited bool, now int64) {
 	if s.opt.SACKs > 0 {
 		c.takeBlocks(s, before, &d)
 	}
+	c.snd.delivered += d.bytes
 	if n == 0 && d.bytes == 0 && !d.dup && !r.probe.out && c.rec.dups < dupThreshold && !c.congested(s) {
 		return
 	}
@@ -195,12 +196,16 @@ func (c *Conn) lossNoticed(d *delivery, n int) {
 // until all that is out now has been acknowledged. p is fast or reducing.
 func (c *Conn) reduce(d *delivery, n int, p phase) {
 	r := &c.rec
-	flight := c.snd.max.minus(c.snd.una) + n
 	r.save(c)
-	c.cc.lost(min(flight, c.cc.Size), d.now)
+	c.cc.lost(c.used(c.flight()), d.now)
 	c.ecn.reduce = c.ecn.on // whatever the reason (RFC 3168 §6.1.2)
 	r.phase, r.point, r.valid = p, c.snd.max, true
-	r.prr = prr{flight: max(flight-c.board.sacked+d.bytes-n, c.snd.mss)}
+	// What earlier ACKs of the same batch have made room for would have been sent by now, if they had come one by one: it may
+	// be sent still.
+	r.prr = prr{
+		flight:    max(c.snd.max.minus(c.snd.una)-c.board.sacked+c.snd.delivered, c.snd.mss),
+		delivered: c.snd.delivered - d.bytes,
+	}
 	c.proportional(d.bytes, false)
 	if p == fast {
 		c.stop(timerProbe)
@@ -211,13 +216,25 @@ func (c *Conn) reduce(d *delivery, n int, p phase) {
 	c.touch()
 }
 
+// flight is how many bytes were in flight when output last ran: more than now, if ACKs of the same batch have come since.
+func (c *Conn) flight() int { return c.snd.max.minus(c.snd.una) + c.snd.released }
+
+// used is the window that was too much: what was in flight, or the congestion window, where only part of a segment was
+// between them (RFC 9438 §4.6 allows either).
+func (c *Conn) used(flight int) int {
+	if flight+c.snd.mss > c.cc.Size {
+		return c.cc.Size
+	}
+	return flight
+}
+
 // timeoutSelective prepares for sending everything that is missing again after a retransmission timeout (RFC 5681 §3.1,
 // RFC 8985 §6.3).
 func (c *Conn) timeoutSelective(now int64) {
 	r, b := &c.rec, &c.board
 	if c.retries == 1 && r.phase != fast {
 		r.save(c)
-		c.cc.lost(min(c.snd.max.minus(c.snd.una), c.cc.Size), now)
+		c.cc.lost(c.used(c.flight()), now)
 	}
 	if b.len() > 0 && b.list[b.head].state == sacked {
 		b.renege() // the peer has what it does not acknowledge: it has thrown it away (RFC 2018 §8)

@@ -1,7 +1,8 @@
 package tcp
 
 // A connection has several deadlines and one timer, which is set for the earliest. Moving a deadline back or clearing it
-// costs a store: the timer then fires for nothing once, and is set again.
+// costs a store: the timer then fires for nothing once, and is set again. If it is much too early Flush sets it right: each
+// time that it fires for nothing may wake an idle guest.
 const (
 	timerReorder    = iota // what was sent before something delivered must have arrived
 	timerProbe             // nothing has been heard for so long that the tail may be lost
@@ -53,13 +54,47 @@ func (c *Conn) expire() {
 			return
 		}
 	}
-	next := int64(0)
+	if next := c.nextDeadline(); next != 0 {
+		c.timer.Set(next)
+	}
+}
+
+// nextDeadline is the earliest, 0 if there is none.
+func (c *Conn) nextDeadline() (next int64) {
 	for _, at := range c.deadline {
 		if at != 0 && (next == 0 || at < next) {
 			next = at
 		}
 	}
-	if next != 0 {
+	return next
+}
+
+// restMin is the time in ns by which a timer may be too early. A delayed ACK is that much before a retransmission.
+const restMin = 100_000_000
+
+// A connection is busy after busyFlushes flushes with less than busyGap ns between. A request and its answer are two or three.
+const (
+	busyGap     = 10_000_000
+	busyFlushes = 6
+)
+
+// rest sets the timer right if it is much too early, unless the connection is busy: then each exchange would set it twice, and it
+// fires for nothing once, afterwards.
+func (c *Conn) rest() {
+	now := c.box.Now()
+	if now-c.flushed < busyGap {
+		c.flushes = min(c.flushes+1, busyFlushes)
+	} else {
+		c.flushes = 0
+	}
+	c.flushed = now
+	if c.flushes == busyFlushes || !c.timer.Active() {
+		return
+	}
+	switch next := c.nextDeadline(); {
+	case next == 0:
+		c.timer.Stop()
+	case next-c.timer.When() >= restMin:
 		c.timer.Set(next)
 	}
 }

@@ -11,7 +11,10 @@
 // Nothing here is safe for concurrent use: the stack's lock guards it.
 package timer
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 const (
 	tick      = 1_000_000 // nanoseconds
@@ -122,10 +125,42 @@ func (w *Wheel) nextTick() (tick int64, ok bool) {
 	return tick, ok
 }
 
-// Next returns when Advance must be called next, in nanoseconds; ok is false if there are no timers.
+// Next returns when Advance must be called next, in nanoseconds; ok is false if there are no timers. That is when a timer
+// fires, or a little before, if it cannot be found out quickly.
 func (w *Wheel) Next() (when int64, ok bool) {
-	t, ok := w.nextTick()
-	return t * tick, ok
+	first := int64(0)
+	for level := range w.occupied {
+		if w.occupied[level] == 0 {
+			continue
+		}
+		at := w.now >> (level * slotBits)
+		d := bits.TrailingZeros64(bits.RotateLeft64(w.occupied[level], -int(at+1)&slotMask)) + 1
+		// The timers of the first occupied slot are the first of their level, but in no order.
+		due := (at + int64(d)) << (level * slotBits)
+		if level > 0 {
+			due = max(due, earliest(w.slot[level][(at+int64(d))&slotMask], due))
+		}
+		if !ok || due < first {
+			first, ok = due, true
+		}
+	}
+	return first * tick, ok
+}
+
+// lookAt bounds how many timers of a slot Next looks at.
+const lookAt = 8
+
+// earliest is the tick at which the first timer of a list fires, or least, an earlier one, if the list is long.
+func earliest(t *Timer, least int64) int64 {
+	first := int64(math.MaxInt64)
+	for n := 0; t != nil; n++ {
+		if n == lookAt {
+			return least
+		}
+		first = min(first, (t.when+tick-1)/tick)
+		t = t.next
+	}
+	return first
 }
 
 // Advance fires, in order of their milliseconds, all timers that are due at now, in nanoseconds. Their functions may set

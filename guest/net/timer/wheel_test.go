@@ -1,6 +1,7 @@
 package timer
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -72,6 +73,76 @@ func TestAgainstModel(t *testing.T) {
 		}
 		if _, ok := w.Next(); ok {
 			t.Fatal("an empty wheel has something to do")
+		}
+	}
+}
+
+// TestNext: as long as timers are few, Next is when one fires, and at no other time must anyone look.
+func TestNext(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for range 2000 {
+		var w Wheel
+		now := r.Int64N(1 << 50)
+		w.Advance(now)
+		fired := 0
+		timers := make([]Timer, 1+r.IntN(lookAt))
+		first := int64(math.MaxInt64)
+		for i := range timers {
+			timers[i].Init(&w, func() { fired++ })
+			timers[i].Set(now + r.Int64N(tick<<r.IntN(24)))
+			first = min(first, timers[i].When())
+		}
+		for left := len(timers); left > 0; left = w.Len() {
+			next, ok := w.Next()
+			if !ok || next < first || next > max(first, now)+2*tick {
+				t.Fatalf("next %d, %v; the first is due at %d, now %d", next, ok, first, now)
+			}
+			now = next
+			w.Advance(now)
+			if fired+w.Len() != len(timers) || w.Len() == left {
+				t.Fatalf("%d fired, %d are left of %d", fired, w.Len(), len(timers))
+			}
+			first = math.MaxInt64
+			for i := range timers {
+				if timers[i].Active() {
+					first = min(first, timers[i].When())
+				}
+			}
+		}
+	}
+}
+
+// TestNextOfMany: with many timers in a slot Next may be early, never late.
+func TestNextOfMany(t *testing.T) {
+	var w Wheel
+	fired := 0
+	timers := make([]Timer, 10*lookAt)
+	for i := range timers {
+		timers[i].Init(&w, func() { fired++ })
+		timers[i].Set(int64(90+i%20) * tick)
+	}
+	for steps := 0; fired == 0; steps++ {
+		next, ok := w.Next()
+		if !ok || next > 90*tick || steps > 2 {
+			t.Fatalf("next %d, %v, step %d", next, ok, steps)
+		}
+		w.Advance(next)
+	}
+	if n := len(timers) / 20; fired != n {
+		t.Errorf("%d have fired, want %d", fired, n)
+	}
+}
+
+func BenchmarkNext(b *testing.B) {
+	var w Wheel
+	timers := make([]Timer, 1000)
+	for i := range timers {
+		timers[i].Init(&w, func() {})
+		timers[i].Set(int64(200+i%40) * tick)
+	}
+	for b.Loop() {
+		if _, ok := w.Next(); !ok {
+			b.Fatal("there are no timers")
 		}
 	}
 }

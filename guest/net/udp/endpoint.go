@@ -195,11 +195,19 @@ func (e *Endpoint) Send(data []byte, to netip.AddrPort) error { return e.SendVia
 
 // SendVia is Send through an interface (0: routing decides).
 func (e *Endpoint) SendVia(data []byte, to netip.AddrPort, link int) error {
+	return e.SendWith(data, to, dgram.Options{Link: link})
+}
+
+// SendWith is Send with what this datagram asks for.
+func (e *Endpoint) SendWith(data []byte, to netip.AddrPort, o dgram.Options) error {
+	link := o.Link
 	if !to.IsValid() {
 		if to = e.peer; !to.IsValid() {
 			return ErrDestination
 		}
-		link = e.peerLink
+		if link == 0 {
+			link = e.peerLink
+		}
 	}
 	dst := to.Addr()
 	longest, header := MaxPayload, wire.IPv4Size
@@ -213,7 +221,11 @@ func (e *Endpoint) SendVia(data []byte, to netip.AddrPort, link int) error {
 		link = e.linkFor(dst)
 	}
 	b := e.box
-	r, err := b.Route(dst, source(e.local), link)
+	src := o.Src
+	if !src.IsValid() {
+		src = source(e.local)
+	}
+	r, err := b.Route(dst, src, link)
 	if err != nil {
 		return err
 	}
@@ -245,6 +257,7 @@ func (e *Endpoint) SendVia(data []byte, to netip.AddrPort, link int) error {
 	if dst.IsMulticast() {
 		p.TTL = e.MulticastTTL
 	}
+	o.Apply(p)
 	b.Stats.PacketsTx++
 	b.Down(p)
 	return nil

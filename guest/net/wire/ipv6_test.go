@@ -231,6 +231,9 @@ func FuzzNDP(f *testing.F) {
 				t.Errorf("prefix %v", p.Prefix)
 			}
 			ParseNDPMTU(o)
+			if d, ok := ParseNDPSearch(o); ok && len(d.Domains(3)) > 3 {
+				t.Errorf("%q", d.Domains(9))
+			}
 			if d, ok := ParseNDPServers(o); ok {
 				for i := range d.Len() {
 					d.At(i)

@@ -178,3 +178,18 @@ func (o NDPServers) Len() int         { return (len(o) - 8) / 16 }
 func (o NDPServers) At(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte(o[8+16*i : 24+16*i]))
 }
+
+// NDPSearch is a DNS search list option (RFC 8106 §5.2).
+type NDPSearch []byte
+
+// ParseNDPSearch takes a DNS search list option.
+func ParseNDPSearch(b []byte) (NDPSearch, bool) {
+	if len(b) < 16 || b[0] != NDPDNSSL {
+		return nil, false
+	}
+	return NDPSearch(b), true
+}
+
+// The fields of an option that ParseNDPSearch has accepted; the names as ParseDomains has them.
+func (o NDPSearch) Lifetime() uint32           { return get32(o[4:]) } // seconds
+func (o NDPSearch) Domains(limit int) []string { return ParseDomains(o[8:], limit) }

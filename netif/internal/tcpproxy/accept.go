@@ -110,7 +110,7 @@ func (p *Proxy) keyLocked(peer netip.AddrPort, port uint16) (connKey, bool) {
 	const tries = 1000
 	for range tries {
 		if peer.Port() >= FirstPort {
-			key := connKey{addr: peer.Addr().As4(), port: peer.Port(), guest: port}
+			key := makeKey(peer, netip.AddrPortFrom(p.config.Guest, port))
 			if _, taken := p.conns[key]; !taken {
 				return key, true
 			}

@@ -15,8 +15,12 @@ const (
 // pieces keeps memory for buffers. The owner's lock guards it.
 type pieces struct{ small, large [][]byte }
 
-// keepPieces is how many unused pieces of a size are kept.
-const keepPieces = 16
+// How many unused pieces of a size are kept: what some dozens of connections use with one request each, or a few that move
+// much.
+const (
+	keepSmall = 64
+	keepLarge = 16
+)
 
 // get returns an empty piece with room for n bytes, or as many as a large one has.
 func (p *pieces) get(n int) []byte {
@@ -33,11 +37,11 @@ func (p *pieces) get(n int) []byte {
 }
 
 func (p *pieces) put(b []byte) {
-	list := &p.small
+	list, keep := &p.small, keepSmall
 	if cap(b) == largePiece {
-		list = &p.large
+		list, keep = &p.large, keepLarge
 	}
-	if len(*list) < keepPieces {
+	if len(*list) < keep {
 		*list = append(*list, b[:0])
 	}
 }

@@ -52,7 +52,7 @@ func TestBuffer(t *testing.T) {
 	if b.size != 0 || len(content(&b, 0, 0)) != 0 {
 		t.Error("something is left")
 	}
-	if len(p.small) > keepPieces || len(p.large) > keepPieces {
+	if len(p.small) > keepSmall || len(p.large) > keepLarge {
 		t.Errorf("%d and %d pieces kept", len(p.small), len(p.large))
 	}
 }

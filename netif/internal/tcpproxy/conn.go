@@ -5,14 +5,47 @@ import (
 	"time"
 )
 
-// connKey is a connection as the guest sees it.
+// connKey is a connection as the guest sees it. An IPv4 address is in the first four bytes of its place, so that there is
+// nothing in a key but bytes to be compared.
 type connKey struct {
-	addr  [4]byte // of the other side
-	port  uint16
-	guest uint16 // port of the guest
+	addr      [16]byte // of the other side
+	guestAddr [16]byte
+	port      uint16
+	guest     uint16 // port of the guest
+	version   uint16 // of IP
 }
 
-func (k connKey) peer() netip.AddrPort { return netip.AddrPortFrom(netip.AddrFrom4(k.addr), k.port) }
+func makeKey(peer, guest netip.AddrPort) (k connKey) {
+	k.port, k.guest, k.version = peer.Port(), guest.Port(), 6
+	if peer.Addr().Is4() {
+		k.version = 4
+	}
+	copy(k.addr[:], peer.Addr().AsSlice())
+	copy(k.guestAddr[:], guest.Addr().AsSlice())
+	return k
+}
+
+func (k *connKey) six() bool { return k.version == 6 }
+
+func (k *connKey) peer() netip.AddrPort { return netip.AddrPortFrom(k.address(k.addr), k.port) }
+
+// local is the guest's end.
+func (k *connKey) local() netip.AddrPort { return netip.AddrPortFrom(k.address(k.guestAddr), k.guest) }
+
+func (k *connKey) address(a [16]byte) netip.Addr {
+	if k.six() {
+		return netip.AddrFrom16(a)
+	}
+	return netip.AddrFrom4([4]byte(a[:4]))
+}
+
+// headers is the length of the headers in frames to the guest, without options.
+func (k *connKey) headers() int {
+	if k.six() {
+		return headerSize6
+	}
+	return headerSize
+}
 
 // state is how far a connection is.
 type state uint8
@@ -114,7 +147,7 @@ const (
 	windowScale = 5
 	maxScale    = 14
 
-	defaultSegment = 536 // RFC 9293 section 3.7.1
+	defaultSegment = 536 // RFC 9293 section 3.7.1; over IPv6 1220 would do
 )
 
 // after reports whether sequence number a is later than b.

@@ -48,10 +48,23 @@ type rig struct {
 	window   uint16
 }
 
-var guestAddr = netip.MustParseAddr("10.0.2.15")
+var guestAddr, guestAddr6 = netip.MustParseAddr("10.0.2.15"), netip.MustParseAddr("fd00::15")
+
+func (r *rig) six() bool { return r.peer.Addr().Is6() }
+
+// longer is how much longer the headers are than those of IPv4.
+func (r *rig) longer() int {
+	if r.six() {
+		return header.IPv6MinimumSize - header.IPv4MinimumSize
+	}
+	return 0
+}
 
 func newRig(t testing.TB, mtu int) *rig {
 	r := &rig{t: t, peer: netip.MustParseAddrPort("192.0.2.1:443"), port: 5000, seq: 1000, window: 60000}
+	if strings.HasSuffix(t.Name(), "/IPv6") {
+		r.peer = netip.MustParseAddrPort("[2001:db8::1]:443")
+	}
 	r.table.Max, r.table.MaxPending = 100, 50
 	var mu sync.Mutex
 	p, err := New(Config{
@@ -119,11 +132,19 @@ func (r *rig) input(s segment) bool {
 		DataOffset: uint8(len(tcp)),
 	})
 	copy(tcp[header.TCPMinimumSize:], s.options)
-	ip := make(header.IPv4, header.IPv4MinimumSize)
-	ip.Encode(&header.IPv4Fields{
-		TotalLength: uint16(len(ip) + len(tcp) + len(s.data)), Protocol: 6,
-		SrcAddr: tcpip.AddrFrom4(guestAddr.As4()), DstAddr: tcpip.AddrFrom4(r.peer.Addr().As4()),
-	})
+	ip := make([]byte, header.IPv6MinimumSize)
+	if r.six() {
+		header.IPv6(ip).Encode(&header.IPv6Fields{
+			PayloadLength: uint16(len(tcp) + len(s.data)), TransportProtocol: 6,
+			SrcAddr: tcpip.AddrFrom16(guestAddr6.As16()), DstAddr: tcpip.AddrFrom16(r.peer.Addr().As16()),
+		})
+	} else {
+		ip = ip[:header.IPv4MinimumSize]
+		header.IPv4(ip).Encode(&header.IPv4Fields{
+			TotalLength: uint16(len(ip) + len(tcp) + len(s.data)), Protocol: 6,
+			SrcAddr: tcpip.AddrFrom4(guestAddr.As4()), DstAddr: tcpip.AddrFrom4(r.peer.Addr().As4()),
+		})
+	}
 	data := []byte(s.data)
 	f := netif.Frame{Data: [][]byte{make([]byte, 54), data[:len(data)/2], data[len(data)/2:]}, Len: 54 + len(data)}
 	in := &Segment{IP: ip, TCP: tcp, Frame: &f, Off: 54, Len: len(data)}
@@ -160,6 +181,9 @@ func (r *rig) output() (s segment, ok bool) {
 		return s, false
 	}
 	b := buf[:f[0].Len]
+	if r.six() {
+		return r.output6(b, f[0].Header)
+	}
 	ip := header.IPv4(b[14:])
 	tcp := header.TCP(ip.Payload())
 	s = segment{
@@ -167,12 +191,40 @@ func (r *rig) output() (s segment, ok bool) {
 		options: tcp.Options(), data: string(tcp.Payload()), header: f[0].Header,
 	}
 	if !ip.IsValid(len(b)-14) || !ip.IsChecksumValid() || int(ip.TotalLength()) != len(b)-14 ||
-		ip.SourceAddress().String() != r.peer.Addr().String() || tcp.SourcePort() != r.peer.Port() || tcp.DestinationPort() != r.port {
+		b[12] != 8 || b[13] != 0 || ip.SourceAddress().String() != r.peer.Addr().String() || tcp.SourcePort() != r.peer.Port() || tcp.DestinationPort() != r.port {
 		r.t.Fatalf("bad packet %x", b[:54])
 	}
 	pseudo := header.PseudoHeaderChecksum(6, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(tcp)))
 	if s.header.Flags&hypercall.NeedsCsum == 0 && checksum.Checksum(tcp, pseudo) != 0xffff {
 		r.t.Fatalf("bad checksum in %v", s)
+	}
+	return s, true
+}
+
+// output6 is output for IPv6.
+func (r *rig) output6(b []byte, h hypercall.NetHeader) (s segment, ok bool) {
+	r.t.Helper()
+	ip := header.IPv6(b[14:])
+	if !ip.IsValid(len(b)-14) || int(ip.PayloadLength())+40 != len(b)-14 || ip.TransportProtocol() != 6 || b[12] != 0x86 || b[13] != 0xdd {
+		r.t.Fatalf("bad packet %x", b[:74])
+	}
+	tcp := header.TCP(ip.Payload())
+	s = segment{
+		flags: tcp.Flags(), seq: tcp.SequenceNumber(), ack: tcp.AckNumber(), window: tcp.WindowSize(),
+		options: tcp.Options(), data: string(tcp.Payload()), header: h,
+	}
+	if ip.SourceAddress().String() != r.peer.Addr().String() || ip.DestinationAddress().String() != guestAddr6.String() ||
+		tcp.SourcePort() != r.peer.Port() || tcp.DestinationPort() != r.port {
+		r.t.Fatalf("bad packet %x", b[:74])
+	}
+	pseudo := header.PseudoHeaderChecksum(6, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(tcp)))
+	switch {
+	case h.Flags&hypercall.NeedsCsum == 0:
+		if checksum.Checksum(tcp, pseudo) != 0xffff {
+			r.t.Fatalf("bad checksum in %v", s)
+		}
+	case tcp.Checksum() != pseudo || h.CsumStart != 54 || h.CsumOffset != 16:
+		r.t.Fatalf("bad checksum to complete in %v, %+v", s, h)
 	}
 	return s, true
 }
@@ -291,7 +343,15 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
+// bubble runs a test whose guest connects over IPv4, and over IPv6.
 func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Run("IPv4", func(t *testing.T) { synctest.Test(t, f) })
+	t.Run("IPv6", func(t *testing.T) { synctest.Test(t, f) })
+}
+
+// bubble4 is for what is connected over IPv4 only: clients of the host.
+func bubble4(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }

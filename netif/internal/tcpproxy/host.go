@@ -182,7 +182,8 @@ func (p *Proxy) readPieceLocked(c *conn, room int) (n int, err error) {
 		}
 	}
 	into = into[:min(room, len(into))]
-	n, err = unix.Read(c.fd, into)
+	p.vector.Add(into)
+	n, err = p.vector.Read(c.fd)
 	switch {
 	case n <= 0:
 		if piece != nil {

@@ -11,19 +11,30 @@ import (
 
 // Segment is one of the guest's: copies of its headers, and where its payload lies in a frame.
 type Segment struct {
-	IP    header.IPv4 // valid, not a fragment, from the guest
-	TCP   header.TCP  // whole header with options; what is behind it is not looked at
+	IP    []byte     // IPv4 or IPv6 header, valid, not a fragment, without extension headers, from the guest
+	TCP   header.TCP // whole header with options; what is behind it is not looked at
 	Frame *netif.Frame
 	Off   int // of the payload in Frame, in bytes
 	Len   int // of the payload
 }
 
 func (s *Segment) key() connKey {
-	return connKey{addr: s.IP.DestinationAddress().As4(), port: s.TCP.DestinationPort(), guest: s.TCP.SourcePort()}
+	k := connKey{port: s.TCP.DestinationPort(), guest: s.TCP.SourcePort(), version: uint16(s.IP[0] >> 4)}
+	if k.six() {
+		copy(k.guestAddr[:], s.IP[8:24])
+		copy(k.addr[:], s.IP[24:40])
+	} else {
+		copy(k.guestAddr[:], s.IP[12:16])
+		copy(k.addr[:], s.IP[16:20])
+	}
+	return k
 }
 
 // Peer is to whom the guest sends the segment.
-func (s *Segment) Peer() netip.AddrPort { return s.key().peer() }
+func (s *Segment) Peer() netip.AddrPort {
+	k := s.key()
+	return k.peer()
+}
 
 // Opens reports whether the segment begins a connection.
 func (s *Segment) Opens() bool {
@@ -92,7 +103,7 @@ func (p *Proxy) dial(c *conn, target netip.AddrPort) {
 		}
 		return
 	}
-	src := netip.AddrPortFrom(p.config.Guest, c.key.guest)
+	src := c.key.local()
 	seq := c.rcv - 1
 	if err != nil {
 		p.mu.Unlock()
@@ -180,7 +191,7 @@ func (p *Proxy) connectedLocked(c *conn, s *Segment) {
 // optionsLocked takes what the guest's SYN says.
 func (p *Proxy) optionsLocked(c *conn, s *Segment) {
 	options := header.ParseSynOptions(s.TCP.Options(), false)
-	c.segment = min(int(options.MSS), p.config.MTU-header.IPv4MinimumSize-header.TCPMinimumSize)
+	c.segment = min(int(options.MSS), p.longestSegment(&c.key))
 	if options.MSS == 0 {
 		c.segment = defaultSegment
 	}

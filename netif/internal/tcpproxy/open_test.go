@@ -33,7 +33,8 @@ func TestGuestOpens(t *testing.T) {
 		}
 		r.seq++
 		s, _ := r.output()
-		if want := (segment{flags: ackSyn, seq: s.seq, ack: r.seq, window: 65535, options: []byte{2, 4, 1460 >> 8, 1460 & 0xff, 1, 3, 3, windowScale}}); s.String() != want.String() {
+		mss := 1460 - r.longer()
+		if want := (segment{flags: ackSyn, seq: s.seq, ack: r.seq, window: 65535, options: []byte{2, 4, byte(mss >> 8), byte(mss), 1, 3, 3, windowScale}}); s.String() != want.String() {
 			t.Errorf("answer %v, want %v", s, want)
 		}
 		r.input(open) // again, as if the answer were lost
@@ -158,7 +159,7 @@ func published(t testing.TB) (*rig, int) {
 }
 
 func TestHostOpens(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble4(t, func(t *testing.T) {
 		r, fd := published(t)
 		first, _ := r.output()
 		if first.flags != syn || first.ack != 0 || first.window != 65535 {
@@ -186,7 +187,7 @@ func TestHostOpens(t *testing.T) {
 }
 
 func TestGuestRefuses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble4(t, func(t *testing.T) {
 		r, fd := published(t)
 		first, _ := r.output()
 		r.input(segment{flags: ackRst, ack: first.seq}) // not of this SYN
@@ -206,7 +207,7 @@ func TestGuestRefuses(t *testing.T) {
 // TestGuestRemembers has a guest that still has an older connection between the same ports, in TIME-WAIT: it takes a SYN
 // only with a number beyond those it has seen.
 func TestGuestRemembers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble4(t, func(t *testing.T) {
 		r, _ := published(t)
 		first, _ := r.output()
 		seen := first.seq + 1<<30
@@ -230,7 +231,7 @@ func TestGuestRemembers(t *testing.T) {
 }
 
 func TestGuestDoesNotAnswer(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	bubble4(t, func(t *testing.T) {
 		r, fd := published(t)
 		r.output()
 		advance(31 * time.Second)

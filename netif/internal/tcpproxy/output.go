@@ -1,6 +1,7 @@
 package tcpproxy
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -12,8 +13,9 @@ import (
 )
 
 const (
-	ttl        = 64
-	headerSize = netif.EthernetSize + header.IPv4MinimumSize + header.TCPMinimumSize
+	ttl         = 64
+	headerSize  = netif.EthernetSize + header.IPv4MinimumSize + header.TCPMinimumSize
+	headerSize6 = netif.EthernetSize + header.IPv6MinimumSize + header.TCPMinimumSize
 
 	// pollInterval is how many calls of Output may pass without a look at the sockets.
 	pollInterval = 8
@@ -99,11 +101,11 @@ func (p *Proxy) dataLocked(c *conn, f *netif.Frame, now int64) bool {
 	if c.limit > 0 {
 		room = min(room, c.limit-off)
 	}
-	longest := c.segment
-	if p.features.RxSegment > 0 {
-		longest = max(longest, min(p.features.RxSegment, netif.EthernetSize+65535)-headerSize)
+	longest, headers := c.segment, c.key.headers()
+	if p.features.RxSegment > 0 && (p.features.TCP6 || !c.key.six()) {
+		longest = max(longest, min(p.features.RxSegment, netif.EthernetSize+65535)-headers)
 	}
-	n := max(0, min(unsent, room, longest, f.Room()-headerSize))
+	n := max(0, min(unsent, room, longest, f.Room()-headers))
 	// Small segments wait for the window to open (RFC 9293 section 3.8.6.2.1), unless nothing else is on its way.
 	if n < unsent && n < c.segment && n < c.widest/2 && c.una != c.nxt {
 		n = 0
@@ -150,20 +152,15 @@ func (p *Proxy) roomLocked(c *conn) int { return max(0, p.shareLocked()-c.pend.s
 // it does not fit, and the segment is lost.
 func (p *Proxy) frame(c *conn, f *netif.Frame, flags header.TCPFlags, seq uint32, off, n int) bool {
 	clear(p.header[:])
-	size := headerSize
+	size := c.key.headers()
+	transport := size - header.TCPMinimumSize
 	if flags&header.TCPFlagSyn != 0 {
-		size += c.synOptions(p.header[headerSize:], p.config.MTU)
+		size += c.synOptions(p.header[size:], p.longestSegment(&c.key))
 	}
 	b := p.header[:size]
 	copy(b, p.config.Ethernet[:])
-	ip := header.IPv4(b[netif.EthernetSize:])
-	ip.Encode(&header.IPv4Fields{
-		TotalLength: uint16(size + n - netif.EthernetSize), Flags: header.IPv4FlagDontFragment, TTL: ttl,
-		Protocol: uint8(header.TCPProtocolNumber),
-		SrcAddr:  tcpip.AddrFrom4(c.key.addr), DstAddr: tcpip.AddrFrom4(p.config.Guest.As4()),
-	})
-	ip.SetChecksum(^ip.CalculateChecksum())
-	tcp := header.TCP(b[netif.EthernetSize+header.IPv4MinimumSize:])
+	tcp := header.TCP(b[transport:])
+	pseudo := c.key.encode(b[netif.EthernetSize-2:transport], len(tcp)+n)
 	fields := header.TCPFields{
 		SrcPort: c.key.port, DstPort: c.key.guest, SeqNum: seq,
 		DataOffset: uint8(len(tcp)), Flags: flags, WindowSize: p.windowLocked(c, flags),
@@ -172,7 +169,7 @@ func (p *Proxy) frame(c *conn, f *netif.Frame, flags header.TCPFlags, seq uint32
 		fields.AckNum = c.rcv
 	}
 	tcp.Encode(&fields)
-	p.checksumLocked(c, f, ip, tcp, off, n)
+	p.checksumLocked(c, f, pseudo, tcp, off, n)
 
 	f.Len = size + n
 	w := f.Writer()
@@ -211,8 +208,7 @@ func (p *Proxy) windowLocked(c *conn, flags header.TCPFlags) uint16 {
 }
 
 // checksumLocked completes the TCP header, or leaves that and the cutting into segments to the guest.
-func (p *Proxy) checksumLocked(c *conn, f *netif.Frame, ip header.IPv4, tcp header.TCP, off, n int) {
-	pseudo := header.PseudoHeaderChecksum(header.TCPProtocolNumber, ip.SourceAddress(), ip.DestinationAddress(), uint16(len(tcp)+n))
+func (p *Proxy) checksumLocked(c *conn, f *netif.Frame, pseudo uint16, tcp header.TCP, off, n int) {
 	f.Header = hypercall.NetHeader{}
 	if !p.features.RxChecksum {
 		var sum checksum.Checksumer
@@ -223,21 +219,51 @@ func (p *Proxy) checksumLocked(c *conn, f *netif.Frame, ip header.IPv4, tcp head
 	}
 	tcp.SetChecksum(pseudo)
 	f.Header.Flags = hypercall.NeedsCsum
-	f.Header.CsumStart = netif.EthernetSize + header.IPv4MinimumSize
+	f.Header.CsumStart = uint16(c.key.headers() - header.TCPMinimumSize)
 	f.Header.CsumOffset = header.TCPChecksumOffset
 	if n > c.segment {
 		f.Header.GSOType = hypercall.GSOTCP4
+		if c.key.six() {
+			f.Header.GSOType = hypercall.GSOTCP6
+		}
 		f.Header.GSOSize = uint16(c.segment)
-		f.Header.HdrLen = headerSize
+		f.Header.HdrLen = uint16(c.key.headers())
 	}
 }
 
 // synOptionsSize is the length of the options in our SYNs: segment size, padding, window scale.
 const synOptionsSize = 8
 
+// longestSegment is the longest payload that the link's MTU has room for.
+func (p *Proxy) longestSegment(k *connKey) int {
+	return p.config.MTU - (k.headers() - netif.EthernetSize)
+}
+
+// encode writes the Ethernet type and the IP header of a packet to the guest with n bytes of TCP, and returns the checksum
+// of its pseudo-header.
+func (k *connKey) encode(b []byte, n int) uint16 {
+	var src, dst tcpip.Address
+	if ip := b[2:]; k.six() {
+		src, dst = tcpip.AddrFrom16(k.addr), tcpip.AddrFrom16(k.guestAddr)
+		binary.BigEndian.PutUint16(b, uint16(header.IPv6ProtocolNumber))
+		header.IPv6(ip).Encode(&header.IPv6Fields{
+			PayloadLength: uint16(n), TransportProtocol: header.TCPProtocolNumber, HopLimit: ttl, SrcAddr: src, DstAddr: dst,
+		})
+	} else {
+		src, dst = tcpip.AddrFrom4([4]byte(k.addr[:4])), tcpip.AddrFrom4([4]byte(k.guestAddr[:4]))
+		binary.BigEndian.PutUint16(b, uint16(header.IPv4ProtocolNumber))
+		header.IPv4(ip).Encode(&header.IPv4Fields{
+			TotalLength: uint16(len(ip) + n), Flags: header.IPv4FlagDontFragment, TTL: ttl,
+			Protocol: uint8(header.TCPProtocolNumber), SrcAddr: src, DstAddr: dst,
+		})
+		header.IPv4(ip).SetChecksum(^header.IPv4(ip).CalculateChecksum())
+	}
+	return header.PseudoHeaderChecksum(header.TCPProtocolNumber, src, dst, uint16(n))
+}
+
 // synOptions writes the options of a SYN and returns their length. The scale is only for those who offered one.
-func (c *conn) synOptions(b []byte, mtu int) int {
-	n := header.EncodeMSSOption(uint32(mtu-header.IPv4MinimumSize-header.TCPMinimumSize), b)
+func (c *conn) synOptions(b []byte, longest int) int {
+	n := header.EncodeMSSOption(uint32(longest), b)
 	if c.state == connecting || c.advScale != 0 {
 		n += header.EncodeNOP(b[n:])
 		n += header.EncodeWSOption(windowScale, b[n:])

@@ -44,8 +44,8 @@ const (
 
 // Config is what a Proxy works with.
 type Config struct {
-	Guest    netip.Addr
-	Ethernet [netif.EthernetSize]byte // header of frames to the guest
+	Guest    netip.Addr               // whom clients of Listen are connected with
+	Ethernet [netif.EthernetSize]byte // header of frames to the guest, but for the type
 	MTU      int
 	Table    *Table
 	Timeout  time.Duration // to connect to the guest
@@ -57,7 +57,7 @@ type Config struct {
 	// guest something else. Seq is the sequence number of the guest's SYN.
 	Unreachable func(src, dst netip.AddrPort, seq uint32, err error) (refused bool)
 
-	// Other takes over a connection from Dial that is no *net.TCPConn, with the guest's SYN (a whole IPv4 packet).
+	// Other takes over a connection from Dial that is no *net.TCPConn, with the guest's SYN (a whole IP packet).
 	Other func(host net.Conn, syn []byte)
 
 	// SeenAs is the address that a client on the host's side has for the guest.
@@ -90,11 +90,11 @@ type Proxy struct {
 	lost      uint64 // frames that did not fit
 	outputs   uint   // calls of Output
 	gather    gather
-	vector    iovec.Vector // of its pieces
+	vector    iovec.Vector // of the call that is made next: empty between calls
 	memory    pieces
 	events    [64]unix.EpollEvent
 	scratch   [largePiece]byte
-	header    [headerSize + synOptionsSize]byte // of the frame that is made
+	header    [headerSize6 + synOptionsSize]byte // of the frame that is made
 }
 
 // New makes a proxy without connections.

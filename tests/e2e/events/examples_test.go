@@ -3,7 +3,6 @@ package events
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -173,41 +172,4 @@ func TestHTTP(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-// TestIperf runs iperf3, where it is installed, against the server in a guest, over TCP and UDP, both ways.
-func TestIperf(t *testing.T) {
-	iperf3, err := exec.LookPath("iperf3")
-	if err != nil {
-		t.Skip("iperf3 is not installed; examples/iperf has tests with a client of their own")
-	}
-	port := freePort(t) // the same for TCP and UDP, which -p cannot choose by itself
-	p := ukvmtest.Start(t, ukvmtest.Cmd{Args: []string{
-		"run", "-p", "127.0.0.1:" + port + ":5201", "-p", "127.0.0.1:" + port + ":5201/udp", ukvmtest.Image(t, "examples/iperf"),
-	}})
-	p.Await("listening on port ")
-	for _, words := range []string{"-t 1", "-t 1 -R", "-t 1 --bidir", "-t 1 -P 4", "-n 20M", "-t 1 -u -b 20M -l 1400", "-t 1 -u -R -b 20M -l 1400"} {
-		args := append([]string{"-c", "127.0.0.1", "-p", port, "-J"}, strings.Fields(words)...)
-		out, err := exec.Command(iperf3, args...).CombinedOutput()
-		var r struct {
-			End struct {
-				Sent, Received, Sum struct {
-					Rate  float64 `json:"bits_per_second"`
-					Bytes float64
-				}
-			}
-			Error string
-		}
-		text := strings.NewReplacer("sum_sent", "sent", "sum_received", "received").Replace(string(out))
-		if e := json.Unmarshal([]byte(text), &r); e != nil || err != nil || r.Error != "" {
-			t.Errorf("iperf3 %s: %v, %v\n%s", words, err, e, out)
-			continue
-		}
-		moved := max(r.End.Received.Bytes, r.End.Sum.Bytes)
-		if moved < 1e6 {
-			t.Errorf("iperf3 %s: %v bytes", words, moved)
-		}
-		ukvmtest.Figure(t, "iperf/"+words, max(r.End.Received.Rate, r.End.Sum.Rate)/1e9, "Gbit/s")
-	}
-	end(t, p)
 }

@@ -31,6 +31,9 @@ type world struct {
 	// dial connects to a port of the guest.
 	dial func(ctx context.Context, network string, port int) (net.Conn, error)
 
+	// address is that of a TCP port of the guest for programs on the host's side; nil where there is none.
+	address func(port int) string
+
 	// listenAt and listenPacketAt make sockets on the host's side, at any free port if that is 0. The guest reaches them
 	// as host.
 	listenAt       func(t testing.TB, port int) net.Listener

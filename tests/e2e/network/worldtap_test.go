@@ -51,6 +51,7 @@ func inNamespace(ns *netiftest.NetNS, guest, host string) *world {
 			})
 			return c, err
 		},
+		address: func(port int) string { return fmt.Sprintf("%s:%d", guest, port) },
 		listenAt: func(t testing.TB, port int) (l net.Listener) {
 			var err error
 			do(ns, func() { l, err = net.Listen("tcp", fmt.Sprintf("%s:%d", host, port)) })

@@ -47,6 +47,7 @@ func startUser(t testing.TB, image string, o options) *world {
 			}
 			return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("127.0.0.1:%d", here))
 		},
+		address: func(port int) string { return fmt.Sprintf("127.0.0.1:%d", ports[fmt.Sprintf("tcp%d", port)]) },
 		listenAt: func(t testing.TB, port int) net.Listener {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			return open(t, l, err)

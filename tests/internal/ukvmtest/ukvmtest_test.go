@@ -39,3 +39,24 @@ func TestHello(t *testing.T) {
 		t.Error("flags make no difference")
 	}
 }
+
+// TestTool: a program that is not there is a reason to skip, or to fail where all tests must run.
+func TestTool(t *testing.T) {
+	const inside = "UKVMTEST_INSIDE"
+	if os.Getenv(inside) == "1" {
+		Tool(t, "no-such-program")
+		t.Error("there is a program")
+	}
+	if path := Tool(t, "sh"); !strings.HasSuffix(path, "/sh") {
+		t.Errorf("sh is %q", path)
+	}
+	for required, want := range map[string]struct {
+		code int
+		says string
+	}{"0": {0, "--- SKIP"}, "1": {1, "no-such-program is required"}} {
+		r := Run(t, Cmd{Path: os.Args[0], Args: []string{"-test.run=^TestTool$", "-test.v"}, Env: []string{inside + "=1", "UKVM_REQUIRE_KVM=" + required}})
+		if r.Code != want.code || !strings.Contains(r.Stdout, want.says) {
+			t.Errorf("required %s: %+v", required, r)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package guests
+
+import (
+	"os/exec"
+	"testing"
+
+	"ukvm.dev/tests/internal/ukvmtest"
+)
+
+// TestPacketInfo: control messages of datagrams are as Linux has them, for golang.org/x/net.
+func TestPacketInfo(t *testing.T) {
+	t.Parallel()
+	path := image(t, "packetinfo")
+	native, err := exec.Command(path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("natively: %v\n%s", err, native)
+	}
+	expect{stdout: string(native)}.check(t, ukvmtest.Ukvm(t, "run", "--net", "user", path))
+}
+
+// TestPinging: golang.org/x/net/icmp pings by IPv4 and IPv6, itself and the router, through ping sockets and raw ones.
+func TestPinging(t *testing.T) {
+	t.Parallel()
+	r := ukvmtest.Ukvm(t, "run", "--net", "user", image(t, "pinging"), "--", "127.0.0.1", "::1", "10.0.2.2", "fd00::2")
+	expect{stdout: lines(
+		"udp4 127.0.0.1 echo reply 7 pinging", "ip4:icmp 127.0.0.1 echo reply 7 pinging",
+		"udp6 ::1 echo reply 7 pinging", "ip6:ipv6-icmp ::1 echo reply 7 pinging",
+		"udp4 10.0.2.2 echo reply 7 pinging", "ip4:icmp 10.0.2.2 echo reply 7 pinging",
+		"udp6 fd00::2 echo reply 7 pinging", "ip6:ipv6-icmp fd00::2 echo reply 7 pinging",
+	)}.check(t, r)
+}

@@ -1,0 +1,220 @@
+package matrix
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"ukvm.dev/tests/internal/ukvmtest"
+)
+
+func TestMain(m *testing.M) {
+	// Cells mostly wait. What they cost together gate bounds.
+	flag.Parse()
+	flag.Set("test.parallel", "100")
+	os.Exit(ukvmtest.Main(m))
+}
+
+// gate lets cells run as long as their cost together is no more than load.
+type gate struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	used int
+}
+
+func newGate() *gate {
+	g := &gate{}
+	g.cond = sync.NewCond(&g.mu)
+	return g
+}
+
+func (g *gate) enter(cost int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.used+cost > load {
+		g.cond.Wait()
+	}
+	g.used += cost
+}
+
+func (g *gate) leave(cost int) {
+	g.mu.Lock()
+	g.used -= cost
+	g.mu.Unlock()
+	g.cond.Broadcast()
+}
+
+// scale is how much is done in each cell.
+type scale struct {
+	exact, lossy amount
+	short        int // connections each way and peer; in a clean cell
+	shortBad     int // in others
+	lossyRounds  int // of a cell whose frames are lost at random; one of an exact cell is as good
+	most         int // rounds, if goodput is not enough in those
+	judge        bool
+}
+
+func scaleOf() scale {
+	if ukvmtest.Soak() {
+		return scale{
+			exact: amount{size: 1 << 30}, lossy: amount{time: 10 * time.Second},
+			short: 10_000, shortBad: 200, lossyRounds: 3, most: 8, judge: true,
+		}
+	}
+	return scale{
+		exact: amount{size: 32 << 20}, lossy: amount{time: time.Second},
+		short: 300, shortBad: 20, lossyRounds: 1, most: 1,
+	}
+}
+
+// atLeast is what part of Linux's goodput ours must be.
+const atLeast = 0.8
+
+// TestMatrix runs the cells.
+func TestMatrix(t *testing.T) {
+	g, s := newGate(), scaleOf()
+	for _, c := range cells() {
+		if !c.sample && !ukvmtest.Soak() {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cost := c.cost
+			if !s.judge {
+				cost = 1
+			}
+			g.enter(cost)
+			defer g.leave(cost)
+			c.run(t, s)
+		})
+	}
+}
+
+// run is all that happens in a cell.
+func (c *cell) run(t *testing.T, s scale) {
+	ours := newRig(t, c, makeOurs, newKernel)
+	linux := newRig(t, c, newKernel, newKernel)
+	gvisor := newRig(t, c, makeOurs, makeGvisor)
+	var both sync.WaitGroup
+	for _, r := range []*rig{ours, gvisor} {
+		both.Go(func() {
+			for from := range r.ends {
+				c.behave(t, s, r, from)
+			}
+			if err := r.simultaneous(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	both.Wait()
+	c.measure(t, s, ours, linux, gvisor)
+	ours.settle(t)
+	gvisor.settle(t)
+	c.check(t, ours, gvisor)
+}
+
+// behave has the end of an index open, close and reset connections.
+func (c *cell) behave(t *testing.T, s scale, r *rig, from int) {
+	n := s.shortBad
+	if c.plain() {
+		n = s.short
+	}
+	begin := time.Now()
+	if err := r.short(from, n); err != nil {
+		t.Error(err)
+	} else if took := time.Since(begin); c.plain() && took > 0 {
+		what := fmt.Sprintf("connections, %s to %s", r.ends[from].name(), r.ends[1-from].name())
+		figure(t, c, what, float64(n)/took.Seconds(), "1/s")
+	}
+	if err := r.halfClose(from); err != nil {
+		t.Error(err)
+	}
+	if err := r.reset(from); err != nil {
+		t.Error(err)
+	}
+}
+
+// contender is who is measured.
+type contender struct {
+	rig  *rig
+	from int
+	sum  float64
+	n    int
+}
+
+func (k *contender) name() string {
+	return k.rig.ends[k.from].name() + " to " + k.rig.ends[1-k.from].name()
+}
+
+func (k *contender) mean() float64 { return k.sum / float64(k.n) }
+
+// measure takes turns until goodput is enough, or will not be.
+func (c *cell) measure(t *testing.T, s scale, ours, linux, gvisor *rig) {
+	least := s.lossyRounds
+	if c.exact() {
+		least = 1
+	}
+	send, peer, receive := &contender{rig: ours}, &contender{rig: linux}, &contender{rig: ours, from: 1}
+	all := []*contender{send, peer, receive, {rig: gvisor}, {rig: gvisor, from: 1}}
+	for round := range s.most {
+		for i, k := range all {
+			if i >= 3 && (round > 0 || k.rig.stuck(k.from)) {
+				continue // nobody to compare with, or nothing to measure
+			}
+			goodput, err := k.rig.transfer(k.from, k.rig.amount(k.from, s))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%s: %.4g MB/s", k.name(), goodput/1e6)
+			k.sum += goodput
+			k.n++
+		}
+		enough := min(send.mean(), receive.mean()) >= atLeast*peer.mean()
+		if round+1 >= least && enough {
+			break
+		}
+	}
+	for _, k := range all {
+		if k.n == 0 {
+			continue
+		}
+		figure(t, c, k.name(), k.mean()/1e6, "MB/s")
+	}
+	for _, k := range []*contender{send, receive} {
+		ratio := k.mean() / peer.mean()
+		figure(t, c, "ratio of "+k.name(), ratio, fmt.Sprintf("(%d runs)", k.n))
+		if s.judge && ratio < atLeast {
+			t.Errorf("%s has %.2f of Linux's goodput", k.name(), ratio)
+		}
+	}
+}
+
+// check sees to it that the cable did what the cell is about.
+func (c *cell) check(t *testing.T, rigs ...*rig) {
+	for _, r := range rigs {
+		s, f := r.cable.stats(), &c.faults
+		for _, x := range []struct {
+			what   string
+			wanted bool
+			n      int
+		}{
+			{"lost", f.Loss > 0, s.lost},
+			{"damaged", f.Corrupt > 0, s.corrupted},
+			{"doubled", f.Duplicate > 0, s.duplicated},
+			{"delayed", f.Reorder > 0, s.late},
+			{"swallowed", c.hole > 0 || c.outage, s.swallowed},
+		} {
+			if x.wanted && x.n == 0 {
+				t.Errorf("of %d frames to %s none was %s", s.sent, r.ends[1].name(), x.what)
+			}
+		}
+	}
+}
+
+func figure(t *testing.T, c *cell, name string, value float64, unit string) {
+	t.Helper()
+	ukvmtest.Figure(t, c.name+": "+name, value, unit)
+}

@@ -1,0 +1,284 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	stdnet "net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"ukvm.dev/guest/net"
+	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/posix"
+	"ukvm.dev/hypercall"
+)
+
+// ours is an end with our stack.
+type ours struct {
+	stack *net.Stack
+}
+
+// memory is what a stack of ours has: enough for the largest windows there are.
+const memory = 512 << 20
+
+func newOurs(p plug) (end, error) {
+	o := &ours{net.New(net.Config{Memory: memory})}
+	out := make([]byte, frameMax)
+	frames := make([][]byte, 1)
+	card, err := o.stack.AddCard(net.Card{
+		Name: "eth0", MAC: p.mac(), MTU: p.mtu,
+		Transmit: func(k *packet.Packet) bool {
+			frames[0] = out[:k.CopyOut(out)]
+			k.Release()
+			p.send(frames)
+			return true
+		},
+		Flush: func() {},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // several may bring what arrives
+	var packets []*packet.Packet
+	p.receive(func(frames [][]byte) {
+		mu.Lock()
+		defer mu.Unlock()
+		packets = packets[:0]
+		for _, f := range frames {
+			k := o.stack.Pool().Receive(len(f))
+			k.Truncate(copy(k.Bytes(), f))
+			packets = append(packets, k)
+		}
+		card.Receive(packets)
+	})
+	return o, card.Configure(hypercall.NetConfig{Addr: p.addr().As4(), Prefix: 24})
+}
+
+func (o *ours) name() string { return "ours" }
+
+func (o *ours) probes() bool { return true }
+
+func (o *ours) bears() bool { return true }
+
+func (o *ours) close() {}
+
+func (o *ours) settled() (err error) {
+	o.stack.Do(func(b *net.Boxes, _ []*net.Interface) {
+		if b.TCP.Conns() != 0 || b.TCP.Memory() != 0 {
+			err = fmt.Errorf("our stack has %d connections and %d bytes left", b.TCP.Conns(), b.TCP.Memory())
+		}
+	})
+	return err
+}
+
+func (o *ours) socket(local uint16) (*ourConn, error) {
+	k, e := o.stack.Socket(syscall.SOCK_STREAM, 0)
+	if e != 0 {
+		return nil, e
+	}
+	c := newOurConn(k)
+	if local != 0 {
+		e = k.SetOption(syscall.SOL_SOCKET, syscall.SO_REUSEADDR, []byte{1, 0, 0, 0})
+		if e == 0 {
+			e = k.Bind(netip.AddrPortFrom(netip.IPv4Unspecified(), local))
+		}
+	}
+	if e != 0 {
+		k.Close()
+		return nil, e
+	}
+	return c, nil
+}
+
+func (o *ours) listen(port uint16) (listener, error) {
+	c, err := o.socket(port)
+	if err != nil {
+		return nil, err
+	}
+	if e := c.Listen(1024); e != 0 {
+		c.Close()
+		return nil, e
+	}
+	return ourListener{c}, nil
+}
+
+func (o *ours) dial(local uint16, to netip.AddrPort) (conn, error) {
+	c, err := o.socket(local)
+	if err != nil {
+		return nil, err
+	}
+	if e := c.Connect(to); e != 0 && e != syscall.EINPROGRESS {
+		c.Close()
+		return nil, e
+	}
+	c.mu.Lock()
+	for c.level&(posix.EventOut|posix.EventErr|posix.EventHup) == 0 {
+		c.cond.Wait()
+	}
+	c.mu.Unlock()
+	var v [4]byte
+	if c.Option(syscall.SOL_SOCKET, syscall.SO_ERROR, v[:]); v[0] != 0 {
+		c.Close()
+		return nil, syscall.Errno(v[0])
+	}
+	return c, nil
+}
+
+// ourListener is a socket that listens.
+type ourListener struct{ *ourConn }
+
+func (l ourListener) accept() (conn, error) {
+	var k net.Socket
+	err := l.wait(&l.read, func() (e syscall.Errno) {
+		k, _, e = l.Accept()
+		return e
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newOurConn(k), nil
+}
+
+// ourConn waits for readiness and tries again, as the system call layer does.
+type ourConn struct {
+	net.Socket
+	mu       sync.Mutex
+	cond     *sync.Cond
+	level    posix.Events
+	edge     int // counts announcements
+	read     time.Time
+	write    time.Time
+	isClosed bool
+}
+
+func newOurConn(k net.Socket) *ourConn {
+	c := &ourConn{Socket: k}
+	c.cond = sync.NewCond(&c.mu)
+	k.Notify(func(level, raised posix.Events) {
+		c.mu.Lock()
+		c.level = level
+		c.edge++
+		c.mu.Unlock()
+		c.cond.Broadcast()
+	})
+	return c
+}
+
+// wait tries until the result is not EAGAIN.
+func (c *ourConn) wait(deadline *time.Time, try func() syscall.Errno) error {
+	for {
+		c.mu.Lock()
+		edge := c.edge
+		c.mu.Unlock()
+		e := try()
+		if e == 0 {
+			return nil
+		}
+		if e != syscall.EAGAIN {
+			return e
+		}
+		c.mu.Lock()
+		for c.edge == edge && !c.isClosed && !expired(*deadline) {
+			c.cond.Wait()
+		}
+		closed, late := c.isClosed, expired(*deadline)
+		c.mu.Unlock()
+		if closed {
+			return stdnet.ErrClosed
+		}
+		if late {
+			return os.ErrDeadlineExceeded
+		}
+	}
+}
+
+func expired(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
+
+func (c *ourConn) Read(b []byte) (n int, err error) {
+	err = c.wait(&c.read, func() (e syscall.Errno) {
+		n, _, _, e = c.Recv(b, 0)
+		return e
+	})
+	if err == nil && n == 0 && len(b) > 0 {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (c *ourConn) Write(b []byte) (done int, err error) {
+	for done < len(b) {
+		err := c.wait(&c.write, func() syscall.Errno {
+			n, e := c.Send(b[done:], netip.AddrPort{}, 0)
+			done += n
+			return e
+		})
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+func (c *ourConn) Close() error {
+	c.mu.Lock()
+	was := c.isClosed
+	c.isClosed = true
+	c.mu.Unlock()
+	c.cond.Broadcast()
+	if was {
+		return stdnet.ErrClosed
+	}
+	if e := c.Socket.Close(); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func (c *ourConn) CloseWrite() error {
+	if e := c.Shutdown(syscall.SHUT_WR); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func (c *ourConn) abort() error {
+	if e := c.SetOption(syscall.SOL_SOCKET, syscall.SO_LINGER, []byte{1, 0, 0, 0, 0, 0, 0, 0}); e != 0 {
+		return e
+	}
+	return c.Close()
+}
+
+func (c *ourConn) isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+
+func (c *ourConn) LocalAddr() stdnet.Addr {
+	a, _ := c.Name(false)
+	return stdnet.TCPAddrFromAddrPort(a)
+}
+
+func (c *ourConn) RemoteAddr() stdnet.Addr {
+	a, _ := c.Name(true)
+	return stdnet.TCPAddrFromAddrPort(a)
+}
+
+func (c *ourConn) SetDeadline(t time.Time) error {
+	c.setDeadline(&c.read, t)
+	c.setDeadline(&c.write, t)
+	return nil
+}
+
+func (c *ourConn) SetReadDeadline(t time.Time) error  { c.setDeadline(&c.read, t); return nil }
+func (c *ourConn) SetWriteDeadline(t time.Time) error { c.setDeadline(&c.write, t); return nil }
+
+func (c *ourConn) setDeadline(d *time.Time, t time.Time) {
+	c.mu.Lock()
+	*d = t
+	c.mu.Unlock()
+	c.cond.Broadcast()
+	if !t.IsZero() {
+		time.AfterFunc(time.Until(t), c.cond.Broadcast)
+	}
+}

@@ -1,0 +1,89 @@
+package matrix
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+)
+
+// chunk is what is written and read at a time.
+const chunk = 64 << 10
+
+// period is after how many bytes a transfer's contents begin anew: a prime, so that it has nothing to do with any buffer's
+// length, and more than a cable reorders by.
+const period = 16777213
+
+// noise is what transfers consist of, with the beginning once more at the end.
+var noise = func() []byte {
+	b := make([]byte, period+chunk)
+	rand.NewChaCha8([32]byte{7}).Read(b[:period])
+	copy(b[period:], b)
+	return b
+}()
+
+// amount says how much a transfer moves: so many bytes or, if that is 0, as much as passes in a time.
+type amount struct {
+	size int64
+	time time.Duration
+}
+
+// patience is how long any single thing may take.
+const patience = 10 * time.Minute
+
+// transfer writes into one end of a connection, closes its writing side, and compares what comes out of the other.
+// Goodput is in bytes a second: of the whole or, if the amount is a time, of what had arrived by then.
+func transfer(from, to conn, a amount) (goodput float64, err error) {
+	start := time.Now()
+	from.SetDeadline(start.Add(patience))
+	to.SetDeadline(start.Add(patience))
+	type result struct {
+		n   int64
+		err error
+	}
+	written := make(chan result, 1)
+	go func() {
+		var r result
+		for r.err == nil && (a.size > 0 && r.n < a.size || a.size == 0 && time.Since(start) < a.time) {
+			b := noise[r.n%period:][:chunk]
+			if a.size > 0 {
+				b = b[:min(chunk, a.size-r.n)]
+			}
+			var n int
+			n, r.err = from.Write(b)
+			r.n += int64(n)
+		}
+		if r.err == nil {
+			r.err = from.CloseWrite()
+		}
+		written <- r
+	}()
+	b := make([]byte, chunk)
+	var got int64
+	for err == nil {
+		var n int
+		n, err = to.Read(b)
+		if late := time.Since(start) >= a.time; a.size == 0 && late && goodput == 0 {
+			goodput = max(float64(got), 1) / a.time.Seconds()
+		}
+		if want := noise[got%period:][:n]; !bytes.Equal(b[:n], want) {
+			err = fmt.Errorf("wrong bytes among the %d from %d on", n, got)
+			break
+		}
+		got += int64(n)
+	}
+	took := time.Since(start)
+	if err != io.EOF {
+		from.abort() // the writer gives up
+		w := <-written
+		return 0, fmt.Errorf("after %d bytes and %.1f s: %w (writer: %d, %v)", got, took.Seconds(), err, w.n, w.err)
+	}
+	if w := <-written; w.err != nil || w.n != got {
+		return 0, fmt.Errorf("%d bytes were written (%v), %d have arrived", w.n, w.err, got)
+	}
+	if a.size > 0 {
+		goodput = float64(got) / took.Seconds()
+	}
+	return goodput, nil
+}
