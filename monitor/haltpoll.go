@@ -5,7 +5,8 @@ import "golang.org/x/sys/unix"
 // A guest that has answered all requests sleeps, and under load the next request is there in a few microseconds: less than it
 // costs to put the thread to sleep and to wake it, for both sides. So the monitor looks for a while before it sleeps, as KVM does
 // for guests that halt (Linux, Documentation/virt/kvm/halt-polling.rst), whose rules for how long these are: longer
-// after a sleep that a little more would have saved, not at all after a long one. Others who want the processor have it meanwhile.
+// after a sleep that a little more would have saved, half as long after a long one, and soon not at all. Others who want the
+// processor have it meanwhile.
 const (
 	firstSpin = 10_000 // ns
 	mostSpin  = 100_000
@@ -21,7 +22,9 @@ func (s *haltPolling) slept(ns int64) {
 	switch {
 	case ns <= s.window:
 	case ns > mostSpin:
-		s.window = 0
+		if s.window /= 2; s.window < firstSpin {
+			s.window = 0
+		}
 	default:
 		s.window = min(max(2*s.window, firstSpin), mostSpin)
 	}

@@ -20,7 +20,8 @@ func TestHaltPolling(t *testing.T) {
 		{"one that the window saves", []int64{5_000, 8_000, 8_000}, firstSpin},
 		{"a little longer each time", []int64{5_000, 15_000, 30_000}, 4 * firstSpin},
 		{"never more than the most", []int64{5_000, 90_000, 90_000, 90_000, 90_000, 99_000}, mostSpin},
-		{"a long one ends it", []int64{5_000, 15_000, mostSpin + 1}, 0},
+		{"a long one halves it", []int64{5_000, 15_000, mostSpin + 1}, firstSpin},
+		{"two long ones end it", []int64{5_000, 15_000, mostSpin + 1, mostSpin + 1}, 0},
 		{"requests far apart", []int64{500_000, 500_000}, 0},
 	} {
 		var h haltPolling

@@ -75,7 +75,8 @@ type Stack struct {
 
 	public    bool                // the monitor is to know the counters
 	published []hypercall.Counter // what it knows
-	gauged    []uint64            // gauges as they were when the stack was left last
+	gauged    []uint64            // gauges as they were at gaugedAt
+	gaugedAt  int64
 }
 
 // New returns a Stack with a loopback interface. It starts nothing.
@@ -133,7 +134,8 @@ func (s *Stack) leave() {
 		s.armed = next
 		s.config.Clock.SetAlarm(next, s.onAlarm)
 	}
-	if s.public {
+	if s.public && s.now-s.gaugedAt >= gaugeEvery {
+		s.gaugedAt = s.now
 		s.gaugeValues(s.gauged)
 	}
 	after := s.after
@@ -143,6 +145,9 @@ func (s *Stack) leave() {
 		f()
 	}
 }
+
+// gaugeEvery is how often, in ns, gauges are stored for the monitor, which reads them at the guest's end.
+const gaugeEvery = 1_000_000
 
 // alarmSlack is how many ns too early the alarm may go off, for nothing, when timers were stopped or moved: it is cheaper than to
 // set it with each packet of a busy connection, and dearer when all is at rest.
