@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"ukvm.dev/netif"
@@ -30,6 +31,10 @@ func (l *Link) DialContext(ctx context.Context, network, addr string) (net.Conn,
 		return nil, dialError(network, nil, netif.ErrClosed)
 	}
 	to := netip.AddrPortFrom(l.plan.guest, uint16(port))
+	netstack, err := l.netstack()
+	if err != nil {
+		return nil, dialError(network, nil, err)
+	}
 	switch network {
 	case "tcp", "tcp4":
 		ctx, cancel := context.WithCancel(ctx)
@@ -43,7 +48,7 @@ func (l *Link) DialContext(ctx context.Context, network, addr string) (net.Conn,
 	case "udp", "udp4":
 		local := tcpip.FullAddress{NIC: nic, Addr: address(l.plan.router)}
 		remote := tcpip.FullAddress{NIC: nic, Addr: address(l.plan.guest), Port: to.Port()}
-		c, err := gonet.DialUDP(l.stack, &local, &remote, ipv4.ProtocolNumber)
+		c, err := gonet.DialUDP(netstack, &local, &remote, ipv4.ProtocolNumber)
 		if err != nil {
 			return nil, dialError(network, net.UDPAddrFromAddrPort(to), byText(err))
 		}
@@ -66,10 +71,14 @@ func (l *Link) Listen(network, addr string) (net.Listener, error) {
 	if err == nil && l.ctx.Err() != nil {
 		err = netif.ErrClosed
 	}
+	var netstack *stack.Stack
+	if err == nil {
+		netstack, err = l.netstack()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen for the guest on %q: %w", addr, err)
 	}
-	listener, err := gonet.ListenTCP(l.stack, tcpip.FullAddress{NIC: nic, Addr: address(l.plan.router), Port: uint16(port)}, ipv4.ProtocolNumber)
+	listener, err := gonet.ListenTCP(netstack, tcpip.FullAddress{NIC: nic, Addr: address(l.plan.router), Port: uint16(port)}, ipv4.ProtocolNumber)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the guest on %q: %w", addr, opError(err))
 	}

@@ -21,6 +21,13 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 	if l.closed {
 		return 0, netif.ErrClosed
 	}
+	select {
+	case <-l.made:
+		if l.stackErr != nil {
+			return 0, l.stackErr
+		}
+	default:
+	}
 	for i := range frames {
 		if l.input(&frames[i]) {
 			l.txFrames.Add(1)
@@ -121,7 +128,7 @@ func (l *Link) inputIPv4(packet *buffer.View) {
 		return
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
-	l.endpoint.deliver(header.IPv4ProtocolNumber, pkt)
+	l.deliver(header.IPv4ProtocolNumber, pkt)
 	pkt.DecRef()
 }
 

@@ -76,7 +76,7 @@ func (l *Link) inputIPv6(packet *buffer.View) {
 		return
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithView(packet)})
-	l.endpoint.deliver(header.IPv6ProtocolNumber, pkt)
+	l.deliver(header.IPv6ProtocolNumber, pkt)
 	pkt.DecRef()
 }
 

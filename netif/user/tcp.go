@@ -183,7 +183,7 @@ func (l *Link) otherConnects(host net.Conn, packet []byte) {
 	}
 	l.syns.offer(id, host)
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(packet)})
-	l.endpoint.deliver(version, pkt)
+	l.deliver(version, pkt)
 	pkt.DecRef()
 	if host := l.syns.withdraw(id); host != nil {
 		l.tcp.Lost()
@@ -287,8 +287,12 @@ func (l *Link) seenAs(peer netip.AddrPort) netip.AddrPort {
 
 // connectGuest connects to a port of the guest from the address from, or another port of it if that one is taken.
 func (l *Link) connectGuest(ctx context.Context, from netip.AddrPort, port uint16) (tcpip.Endpoint, *waiter.Queue, error) {
+	netstack, err := l.netstack()
+	if err != nil {
+		return nil, nil, err
+	}
 	wq := new(waiter.Queue)
-	ep, terr := l.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, wq)
+	ep, terr := netstack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, wq)
 	if terr != nil {
 		return nil, nil, goError(terr)
 	}

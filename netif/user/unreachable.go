@@ -50,7 +50,8 @@ func reasonOf(err error) reason {
 // of a TCP segment, which stacks compare, or of an echo request, whose identifier is the port of src; and nothing for UDP.
 // Netstack's budget for ICMP messages applies.
 func (l *Link) unreachable(from netip.Addr, why reason, protocol tcpip.TransportProtocolNumber, src, dst netip.AddrPort, seq uint32) {
-	if !l.stack.AllowICMPMessage() {
+	netstack, err := l.netstack()
+	if err != nil || !netstack.AllowICMPMessage() {
 		return
 	}
 	const head = header.ICMPv4MinimumSize // ICMPv6's is as long

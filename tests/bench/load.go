@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // loadEnv makes this command the load generator: the address, the number of connections, the time.
@@ -57,14 +59,23 @@ func ask(addr string, end time.Time) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
+	defer func() { c.Close() }()
 	request := []byte("GET /hello/bench HTTP/1.1\r\nHost: " + addr + "\r\n\r\n")
 	r := bufio.NewReader(c)
 	for time.Now().Before(end) {
 		if _, err := c.Write(request); err != nil {
 			return n, err
 		}
-		if err := answer(r); err != nil {
+		switch err := answer(r); {
+		case err == errEnded:
+			// Apache closes kept connections when all its workers are busy (event MPM).
+			c.Close()
+			if c, err = net.Dial("tcp", addr); err != nil {
+				return n, err
+			}
+			r.Reset(c)
+			continue
+		case err != nil:
 			return n, err
 		}
 		n++
@@ -72,11 +83,17 @@ func ask(addr string, end time.Time) (n int64, err error) {
 	return n, nil
 }
 
+// errEnded says that the server has closed the connection instead of answering.
+var errEnded = errors.New("closed between two answers")
+
 // answer reads a response with a Content-Length.
 func answer(r *bufio.Reader) error {
 	length := -1
 	for first := true; ; first = false {
 		line, err := r.ReadSlice('\n')
+		if first && len(line) == 0 && (err == io.EOF || errors.Is(err, unix.ECONNRESET)) {
+			return errEnded
+		}
 		if err != nil {
 			return err
 		}
