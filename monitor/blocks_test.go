@@ -374,3 +374,51 @@ func TestReclaimWhilePinned(t *testing.T) {
 		t.Error("pages that were never written are still there")
 	}
 }
+
+// TestHostileBlocks does what no honest kernel does, operations and touches with a region table that says anything: whatever
+// comes of it for the guest, there is no BUG, and the counts are right.
+func TestHostileBlocks(t *testing.T) {
+	const pages = 8 * block / page
+	prots := []uint32{none, readOnly, readWrite, readExec}
+	allowed := func(err error) bool {
+		return err == nil || errors.Is(err, errBadAddress) || errors.Is(err, paging.ErrNoMemory)
+	}
+	for seed := range uint64(20) {
+		s := newBlockSpace(t, pages*page)
+		r := rand.New(rand.NewPCG(11, seed))
+		for step := range 200 {
+			from := r.IntN(pages)
+			to := from + 1 + r.IntN(pages-from)
+			if r.IntN(2) == 0 {
+				from, to = from&^511, (to+511)&^511
+			}
+			start, end := heap+hypercall.GVA(from*page), heap+hypercall.GVA(to*page)
+			prot := prots[r.IntN(len(prots))]
+			var err error
+			switch r.IntN(6) {
+			case 0:
+				setRegions(s, region(start, end, prot), region(end, end+4*block, prots[r.IntN(len(prots))]))
+			case 1:
+				err = s.drop(start, end)
+			case 2:
+				err = s.protect(start, end, prot)
+			case 3:
+				err = s.commit(start, end, prot)
+			case 4:
+				err = s.fault(start, []uint32{readBit, writeBit, execBit}[r.IntN(3)])
+			default:
+				if _, err = s.slices(nil, start, uint64(r.IntN(3*block)), readBit); r.IntN(8) == 0 {
+					s.reclaim()
+					s.blocks.use = true
+				}
+			}
+			if !allowed(err) {
+				t.Fatalf("seed %d, step %d: %v", seed, step, err)
+			}
+			if _, bound := countBlocks(s); uint64(bound) != s.blocks.bound || s.blocks.pinned {
+				t.Fatalf("seed %d, step %d: %d blocks are bound, counted as %d; pinned: %v", seed, step, bound, s.blocks.bound, s.blocks.pinned)
+			}
+			s.settle()
+		}
+	}
+}
