@@ -89,6 +89,15 @@ func (vm *VM) sendLast() {
 	}
 }
 
+// drainLinks has links pass on what they have taken from a guest that has ended.
+func (vm *VM) drainLinks() {
+	for _, n := range vm.nics {
+		if d, ok := n.link.(netif.Drainer); ok && n.device.Down() == nil {
+			d.Drain(vm.quit)
+		}
+	}
+}
+
 // ringsMoved reports whether a device has news that the guest wants.
 func (vm *VM) ringsMoved() bool {
 	for _, n := range vm.nics {

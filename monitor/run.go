@@ -42,6 +42,7 @@ func (vm *VM) Run(ctx context.Context) error {
 	err := vm.loop()
 	if !errors.Is(err, errStopped) {
 		vm.console.Drain(vm.quit)
+		vm.drainLinks()
 	}
 	if !stop() {
 		<-stopped // so that nothing is left running

@@ -52,6 +52,13 @@ type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// Drainer is a Link that acknowledges to a guest what others have not got yet.
+type Drainer interface {
+	// Drain passes on what the guest has sent, after its end: until all is on its way, nobody has taken any of it for seconds, or
+	// quit is closed. No other method but Close is called meanwhile or afterwards.
+	Drain(quit <-chan struct{})
+}
+
 // Offloader is a Link that can leave work on frames to the other side.
 type Offloader interface {
 	// Features is what the link can do. It does none of it until SetFeatures.

@@ -59,6 +59,13 @@ func (l *link) Receive(frames []netif.Frame) (int, error) {
 	return n, err
 }
 
+// Drain is as in netif.Drainer, where the link is one.
+func (l *link) Drain(quit <-chan struct{}) {
+	if d, ok := l.Link.(netif.Drainer); ok {
+		d.Drain(quit)
+	}
+}
+
 // Features are those of the link.
 func (l *link) Features() netif.Features {
 	if o, ok := l.Link.(netif.Offloader); ok {

@@ -69,6 +69,7 @@ var (
 	_ netif.Link      = (*Link)(nil)
 	_ netif.Dialer    = (*Link)(nil)
 	_ netif.Offloader = (*Link)(nil)
+	_ netif.Drainer   = (*Link)(nil)
 	_ netif.Counter   = (*Link)(nil)
 )
 
@@ -235,6 +236,9 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	l.proxy.SetFeatures(f)
 	return nil
 }
+
+// Drain is as in netif.Drainer. What goes through netstack is not waited for.
+func (l *Link) Drain(quit <-chan struct{}) { l.proxy.Drain(quit) }
 
 // Close resets all connections and waits until everything has ended.
 func (l *Link) Close() error {
