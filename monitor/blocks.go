@@ -1,8 +1,6 @@
 package monitor
 
 import (
-	"bytes"
-
 	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/guestmem"
 	"ukvm.dev/monitor/paging"
@@ -167,7 +165,7 @@ func (s *space) thin(b paging.Block) {
 	var empty [paging.LargeSize / hypercall.PageSize]bool
 	first := -1
 	for i := range empty {
-		empty[i] = zero(mem[i*hypercall.PageSize:][:hypercall.PageSize])
+		empty[i] = guestmem.Zero(mem[i*hypercall.PageSize:][:hypercall.PageSize])
 		if empty[i] && first < 0 {
 			first = i
 		}
@@ -189,11 +187,6 @@ func (s *space) thin(b paging.Block) {
 			return
 		}
 	}
-}
-
-func zero(page []byte) bool {
-	var none [guestmem.PageSize]byte
-	return bytes.Equal(page, none[:])
 }
 
 // byBlocks calls f for each part of [start, end) that lies in a block, and pages for what is between them.

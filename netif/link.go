@@ -55,7 +55,7 @@ type Dialer interface {
 // Drainer is a Link that acknowledges to a guest what others have not got yet.
 type Drainer interface {
 	// Drain passes on what the guest has sent, after its end: until all is on its way, nobody has taken any of it for seconds, or
-	// quit is closed. No other method but Close is called meanwhile or afterwards.
+	// quit is closed. Send, Receive and Arm are not called meanwhile or afterwards.
 	Drain(quit <-chan struct{})
 }
 

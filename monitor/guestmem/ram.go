@@ -232,15 +232,15 @@ func (r *RAM) keepCopy(start, end uint64) error {
 		return err
 	}
 	for i := 0; i < len(b); i += PageSize {
-		if page := b[i : i+PageSize]; !allZero(page) {
+		if page := b[i : i+PageSize]; !Zero(page) {
 			copy(r.mem[start+uint64(i):], page)
 		}
 	}
 	return nil
 }
 
-// allZero reports whether a page is what fresh memory is.
-func allZero(page []byte) bool {
+// Zero reports whether a page is what fresh memory is.
+func Zero(page []byte) bool {
 	var zero [PageSize]byte
 	return bytes.Equal(page, zero[:])
 }

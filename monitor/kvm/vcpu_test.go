@@ -20,24 +20,8 @@ import (
 // newVCPU makes a machine with a page of memory and a vCPU at its beginning, in real mode, bound to the test's thread.
 func newVCPU(t *testing.T, code ...byte) *kvm.VCPU {
 	t.Helper()
-	kvmtest.Require(t)
-	system, err := kvm.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	machine, err := system.NewMachine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	memory, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := errors.Join(machine.Close(), system.Close(), unix.Munmap(memory)); err != nil {
-			t.Error(err)
-		}
-	})
+	memory := newMemory(t, 4096)
+	machine := newMachine(t)
 	copy(memory, code)
 	if err := machine.AddMemory(0, memory); err != nil {
 		t.Fatal(err)

@@ -1,8 +1,6 @@
 package paging
 
-import (
-	"ukvm.dev/hypercall"
-)
+import "ukvm.dev/hypercall"
 
 // LargeSize is what a large entry shows: 2 MiB, at a multiple of that in both address spaces.
 const LargeSize = 2 << 20
@@ -49,23 +47,14 @@ func (t *Tables) MapLarge(va hypercall.GVA, gpa hypercall.GPA, prot uint32) erro
 // Large returns the first block of [start, end): one that begins before start counts as well.
 func (t *Tables) Large(start, end hypercall.GVA) (b Block, ok bool) {
 	for va := start; va < end; {
-		table := t.table(t.root)
-		level := levels
-		for ; level > 2; level-- {
-			e := get(table, index(va, level))
-			if e&present == 0 {
-				break
-			}
-			table = t.table(hypercall.GPA(e & addressMask))
-		}
-		span := hypercall.GVA(1) << (12 + 9*(level-1))
+		table, level := t.find(va, 2)
 		if level > 2 {
-			va = va&^(span-1) + span
+			va = va&^(spanOf(level)-1) + spanOf(level)
 			continue
 		}
-		for i := index(va, 2); i < entries && va < end; i, va = i+1, va&^(span-1)+span {
+		for i := index(va, 2); i < entries && va < end; i, va = i+1, va&^(LargeSize-1)+LargeSize {
 			if e := get(table, i); e&large != 0 {
-				return Block{VA: va &^ (span - 1), GPA: hypercall.GPA(e & addressMask), Bound: e&bound != 0, Holed: e&holed != 0}, true
+				return Block{VA: va &^ (LargeSize - 1), GPA: hypercall.GPA(e & addressMask), Bound: e&bound != 0, Holed: e&holed != 0}, true
 			}
 		}
 	}

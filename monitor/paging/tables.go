@@ -41,10 +41,7 @@ type leaf struct {
 	table  []byte        // nil: none
 }
 
-const (
-	leafCache = 32
-	leafSpan  = entries * hypercall.PageSize
-)
+const leafCache = 32
 
 // New makes empty tables.
 func New(ram *guestmem.RAM) (*Tables, error) {
@@ -156,25 +153,33 @@ func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uin
 // entry finds the last entry on va's way, and how much address space it covers: one of level 1, a large one, or that of
 // the table that is missing, which is 0.
 func (t *Tables) entry(va hypercall.GVA) (e uint64, span hypercall.GVA) {
-	number := va / leafSpan
+	number := va / LargeSize
 	known := &t.leaves[number%leafCache]
 	if known.table != nil && known.number == number {
 		return get(known.table, index(va, 1)), hypercall.PageSize
 	}
-	table := t.table(t.root)
-	for level := levels; ; level-- {
-		e = get(table, index(va, level))
-		span = 1 << (12 + 9*(level-1))
-		if level == 1 {
-			*known = leaf{number, table}
-			return e, span
-		}
+	table, level := t.find(va, 1)
+	if level == 1 {
+		*known = leaf{number, table}
+	}
+	return get(table, index(va, level)), spanOf(level)
+}
+
+// find returns the table of a level for va, or the one above it where the way ends: with an entry that leads to none.
+func (t *Tables) find(va hypercall.GVA, to int) (table []byte, level int) {
+	table, level = t.table(t.root), levels
+	for ; level > to; level-- {
+		e := get(table, index(va, level))
 		if e&present == 0 || e&large != 0 {
-			return e, span
+			break
 		}
 		table = t.table(hypercall.GPA(e & addressMask))
 	}
+	return table, level
 }
+
+// spanOf is how much address space an entry of a level covers.
+func spanOf(level int) hypercall.GVA { return 1 << (12 + 9*(level-1)) }
 
 // Lookup returns the frame that va shows; ok is false if no page is present. prot is its protection for the guest.
 func (t *Tables) Lookup(va hypercall.GVA) (gpa hypercall.GPA, prot uint32, ok bool) {
@@ -247,21 +252,12 @@ func (t *Tables) Unmap(start, end hypercall.GVA, runs []Run) []Run {
 // each calls f for the guest's entries in use in [start, end), where no block is but bound ones.
 func (t *Tables) each(start, end hypercall.GVA, f func(table []byte, i, e uint64)) {
 	for va := start; va < end; {
-		table := t.table(t.root)
-		level := levels
-		for ; level > 1; level-- {
-			e := get(table, index(va, level))
-			if e&large != 0 && e&bound == 0 {
+		table, level := t.find(va, 1)
+		if level > 1 {
+			if e := get(table, index(va, level)); e&large != 0 && e&bound == 0 {
 				panic("BUG: small pages expected where a block is")
 			}
-			if e&present == 0 {
-				break
-			}
-			table = t.table(hypercall.GPA(e & addressMask))
-		}
-		if level > 1 {
-			span := hypercall.GVA(1) << (12 + 9*(level-1))
-			va = va&^(span-1) + span
+			va = va&^(spanOf(level)-1) + spanOf(level)
 			continue
 		}
 		for i := index(va, 1); i < entries && va < end; i, va = i+1, va+hypercall.PageSize {
