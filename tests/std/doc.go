@@ -5,6 +5,7 @@
 // processor) is left out too and belongs into the list, as does one that fails natively on such a machine. An entry that
 // matches no test is an error.
 //
-// Guests have no network but loopback, nor do tests that are run natively, to compare: those that need hosts on the Internet
-// skip themselves in both, which they do with -short.
+// Guests have no network but loopback, nor do tests that are run natively, to compare. Where tests want hosts of the
+// Internet there is a small one (internet_test.go): a namespace with the hosts that they ask for, which a guest reaches by a
+// TAP device, and out of which nothing leads.
 package std

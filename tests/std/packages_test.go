@@ -36,58 +36,64 @@ var more = strings.Fields(`
 
 // setting is what a package's tests need beside its name.
 type setting struct {
-	ukvm   []string // flags of ukvm test
+	way
 	source []string // what is to be there of the standard library's source beside the package, directories below src
-	gotest []string // flags of go test
 	timing bool     // tests with bounds on real time: those that fail while others run are run again, once, alone
 	apart  []apart
 }
 
+// way is how tests are run.
+type way struct {
+	ukvm     []string // flags of ukvm test
+	gotest   []string // flags of go test
+	args     []string // flags of the test's binary
+	internet bool     // with the network that package net's tests take for the Internet, unless it is in short mode; see newInternet
+}
+
 // apart are tests of a package that need something else than the others, and are run by themselves.
 type apart struct {
+	way
 	release int // of Go, from which on they do
 	tests   []string
-	ukvm    []string
-	gotest  []string
 }
 
 // settings are those of packages that need some.
 var settings = map[string]setting{
 	"context":        {timing: true},
-	"crypto/ed25519": {gotest: []string{"-short"}}, // else it downloads a module
-	"crypto/sha3":    {ukvm: []string{"-m=3G"}},
+	"crypto/ed25519": {way: way{gotest: short}}, // else it downloads a module
+	"crypto/sha3":    {way: way{ukvm: []string{"-m=3G"}}},
 	"crypto/tls": {timing: true, apart: []apart{
-		{tests: strings.Fields("TestVerifyHostname TestRealResumption"), gotest: skipsInternet},
+		{tests: strings.Fields("TestVerifyHostname TestRealResumption"), way: way{internet: true}},
 		{
 			// They run themselves once more in a process with this setting, which a guest has not.
-			release: 26, ukvm: []string{"-e=GODEBUG=fips140=only"},
+			release: 26, way: way{ukvm: []string{"-e=GODEBUG=fips140=only"}},
 			tests: strings.Fields(`TestFIPSServerCipherSuites TestFIPSServerCurves TestFIPSServerProtocolVersion
 				TestFIPSServerSignatureAndHash`),
 		},
 	}},
-	"crypto/x509":  {gotest: []string{"-short"}}, // else it downloads a module
-	"encoding/xml": {ukvm: []string{"-m=3G"}},    // 17 million elements in each other: 1.9 GB natively too
-	"hash/maphash": {ukvm: []string{"-m=3G"}},    // 1.7 GB natively too
+	"crypto/x509":  {way: way{gotest: short}},           // else it downloads a module
+	"encoding/xml": {way: way{ukvm: []string{"-m=3G"}}}, // 17 million elements in each other: 1.9 GB natively too
+	"hash/maphash": {way: way{ukvm: []string{"-m=3G"}}}, // 1.7 GB natively too
 	"net": {
-		// A test reads /etc/services, which guests do not have; one sends a file of 2 GiB.
-		ukvm: []string{"--copy=" + services + ":/etc/services", "-m=6G"}, timing: true,
-		apart: []apart{{gotest: skipsInternet, tests: strings.Fields(`
-			TestConcurrentPreferGoResolversDial TestLookupCNAME TestLookupContextCancel TestLookupDotsWithRemoteSource
-			TestLookupGmailMX TestLookupGmailNS TestLookupGmailTXT TestLookupGoogleHost TestLookupGoogleIP
-			TestLookupGoogleSRV TestLookupHostCancel TestLookupNoData TestLookupNoSuchHost TestResolverLookupIP`)}},
+		timing: true,
+		way: way{
+			// A test reads /etc/services, which guests do not have; one sends a file of 2 GiB.
+			ukvm: []string{"--copy=" + services + ":/etc/services", "-m=6G"},
+			args: []string{"-ipv6"}, internet: true,
+		},
+		// It skips itself unless tests that may fail for reasons of the real Internet are asked for.
+		apart: []apart{{tests: []string{"TestLookupLongTXT"}, way: way{args: []string{"-flaky"}, internet: true}}},
 	},
 	"net/http":      {timing: true},
 	"go/parser":     {source: []string{"go/printer"}},
 	"os/signal":     {timing: true},
 	"path/filepath": {source: []string{"unicode"}},
-	"runtime":       {ukvm: []string{"-m=3G"}, timing: true},
-	"runtime/pprof": {ukvm: []string{"-m=3G"}, timing: true}, // one of its tests makes a heap of 1 GB
+	"runtime":       {way: way{ukvm: []string{"-m=3G"}}, timing: true},
+	"runtime/pprof": {way: way{ukvm: []string{"-m=3G"}}, timing: true}, // one of its tests makes a heap of 1 GB
 	"time":          {timing: true},
 }
 
-// skipsInternet has tests that need hosts on the Internet skip themselves, as natively. There is more that it skips, so
-// others are run without.
-var skipsInternet = []string{"-short"}
+var short = []string{"-short"}
 
 // services is a file as Linux systems have it, which guests do not.
 var services = filepath.Join(ukvmtest.Root(), "tests/std/testdata/services")
@@ -107,6 +113,7 @@ var sample = []struct {
 type pkg struct {
 	path     string
 	declared []string // its functions that are tests; examples, which only run if they have output, are not among them
+	external []string // those of them that want hosts of the Internet
 }
 
 // goCommand is the go command, in the release that images are built with.
@@ -144,9 +151,7 @@ func list(t testing.TB, patterns ...string) (packages []pkg) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range declaration.FindAllStringSubmatch(string(text), -1) {
-				found.declared = append(found.declared, m[1])
-			}
+			found.read(string(text))
 		}
 		packages = append(packages, found)
 	}
@@ -154,6 +159,22 @@ func list(t testing.TB, patterns ...string) (packages []pkg) {
 		t.Fatalf("no tests in %q", patterns)
 	}
 	return packages
+}
+
+// read adds the tests of a file.
+func (p *pkg) read(text string) {
+	at := declaration.FindAllStringSubmatchIndex(text, -1)
+	for i, m := range at {
+		name := text[m[2]:m[3]]
+		p.declared = append(p.declared, name)
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		if body, _, _ := strings.Cut(text[m[1]:end], "\n}"); strings.Contains(body, "ustHaveExternalNetwork(t)") {
+			p.external = append(p.external, name)
+		}
+	}
 }
 
 // declaration is one of a test. TestMain has another parameter.

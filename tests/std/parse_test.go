@@ -35,15 +35,18 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestDeclarations finds tests and fuzz targets, and neither TestMain, helpers nor benchmarks.
+// TestDeclarations finds tests and fuzz targets, and neither TestMain, helpers nor benchmarks; and which of them want hosts
+// of the Internet.
 func TestDeclarations(t *testing.T) {
-	const text = "func Test(t *testing.T) {\nfunc TestA(t *testing.T) {\nfunc Test_b(x *T) {\nfunc FuzzC(f *testing.F) {\n" +
-		"func TestMain(m *testing.M) {\nfunc Testing(t *testing.T) {\nfunc TestD(t *testing.T, n int) {\nfunc BenchmarkE(b *testing.B) {\n"
-	var got []string
-	for _, m := range declaration.FindAllStringSubmatch(text, -1) {
-		got = append(got, m[1])
+	const text = "func Test(t *testing.T) {\nfunc TestA(t *testing.T) {\n\ttestenv.MustHaveExternalNetwork(t)\n}\nfunc Test_b(x *T) {\n" +
+		"func FuzzC(f *testing.F) {\n}\nfunc TestMain(m *testing.M) {\nfunc Testing(t *testing.T) {\nfunc TestD(t *testing.T, n int) {\n" +
+		"func BenchmarkE(b *testing.B) {\nfunc mustHaveExternalNetwork(t *testing.T) {\n}\nfunc TestF(t *testing.T) {\n\tmustHaveExternalNetwork(t)\n}\n"
+	var p pkg
+	p.read(text)
+	if want := []string{"Test", "TestA", "Test_b", "FuzzC", "TestF"}; !slices.Equal(p.declared, want) {
+		t.Errorf("%q, want %q", p.declared, want)
 	}
-	if want := []string{"Test", "TestA", "Test_b", "FuzzC"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	if want := []string{"TestA", "TestF"}; !slices.Equal(p.external, want) {
+		t.Errorf("want the Internet: %q, want %q", p.external, want)
 	}
 }

@@ -77,26 +77,73 @@ func alternatives(names []string) string { return "^(" + strings.Join(names, "|"
 // testTime is how long the tests of a package may take: many times what they do, as there may be other work.
 const testTime = 40 * time.Minute
 
-// guests runs the tests of a package in a guest with flags of ukvm and of go test.
-func guests(t testing.TB, p pkg, own []string, flags ...string) (r result, failures string, code int) {
+// guests runs the tests of a package in a guest, those that flags of go test choose.
+func guests(t testing.TB, p pkg, w way, flags ...string) (r result, failures string, code int) {
 	t.Helper()
-	own = slices.Concat(settings[p.path].ukvm, own)
+	own := []string{"test", "-q"}
 	for _, name := range settings[p.path].source {
 		dir := filepath.Join(derived(t)["GOROOT"], "src", name)
 		own = append(own, "--copy="+dir+":"+dir)
 	}
+	var ns *netiftest.NetNS
+	if w.internet {
+		n := newInternet(t)
+		ns = n.ns
+		own = append(own, n.flags()...)
+	} else {
+		own = append(own, "--net=none")
+	}
 	// The tests were vetted where they come from.
-	words := slices.Concat([]string{"test", "-q", "--net=none"}, own,
-		[]string{"-json", "-count=1", "-vet=off", fmt.Sprintf("-timeout=%v", testTime)}, flags, []string{p.path})
-	c := ukvmtest.Run(t, ukvmtest.Cmd{Args: words, Dir: outside(t), Timeout: testTime + 10*time.Minute})
+	words := slices.Concat(own, w.ukvm,
+		[]string{"-json", "-count=1", "-vet=off", fmt.Sprintf("-timeout=%v", testTime)}, w.gotest, flags, []string{p.path}, w.after())
+	c := run(t, ns, ukvmtest.Cmd{Args: words, Dir: outside(t), Timeout: testTime + 10*time.Minute})
 	r, failures = events(t, c.Stdout)
 	return r, failures + c.Stderr, c.Code
+}
+
+// after are the words behind a package's name.
+func (w way) after() []string {
+	if len(w.args) == 0 {
+		return nil
+	}
+	return append([]string{"-args"}, w.args...)
+}
+
+// beside is w with what another way adds to it, and flags of go test. In short mode no test asks for the Internet.
+func (w way) beside(other way, flags []string) way {
+	w = way{
+		ukvm:     slices.Concat(w.ukvm, other.ukvm),
+		gotest:   slices.Concat(w.gotest, other.gotest, flags),
+		args:     slices.Concat(w.args, other.args),
+		internet: w.internet || other.internet,
+	}
+	w.internet = w.internet && !w.short()
+	return w
+}
+
+// short says whether tests are asked to be quick.
+func (w way) short() bool { return slices.Contains(w.gotest, "-short") }
+
+// run runs a command in a network namespace; nil is that of the tests.
+func run(t testing.TB, ns *netiftest.NetNS, cmd ukvmtest.Cmd) ukvmtest.Result {
+	t.Helper()
+	if ns == nil {
+		return ukvmtest.Run(t, cmd)
+	}
+	var process *ukvmtest.Process
+	if cmd.Path == "" {
+		cmd.Path = ukvmtest.Command(t) // which is built outside, where there are modules
+	}
+	ns.Do(t, func() error {
+		process = ukvmtest.Start(t, cmd)
+		return nil
+	})
+	return process.Wait()
 }
 
 // check runs the tests of a package but those left out, with flags of go test, and returns how many tests and examples
 // have run.
 func check(t *testing.T, p pkg, out []string, flags ...string) int {
-	flags = append(slices.Clone(settings[p.path].gotest), flags...)
 	skip := slices.Clone(out)
 	var aparts []apart
 	for _, a := range settings[p.path].apart {
@@ -105,9 +152,10 @@ func check(t *testing.T, p pkg, out []string, flags ...string) int {
 			skip = append(skip, a.tests...)
 		}
 	}
-	r := pass(t, p, nil, append([]string{"-skip=" + alternatives(skip)}, flags...)...)
+	usual := settings[p.path].way
+	r := pass(t, p, usual.beside(way{}, flags), "-skip="+alternatives(skip))
 	for _, a := range aparts {
-		maps.Copy(r, pass(t, p, a.ukvm, slices.Concat([]string{"-run=" + alternatives(a.tests)}, flags, a.gotest)...))
+		maps.Copy(r, pass(t, p, usual.beside(a.way, flags), "-run="+alternatives(a.tests)))
 	}
 	for _, name := range p.declared {
 		if _, ran := r[name]; !ran && !slices.Contains(out, name) {
@@ -117,14 +165,14 @@ func check(t *testing.T, p pkg, out []string, flags ...string) int {
 	return len(r)
 }
 
-// pass runs tests of a package in a guest, with flags of ukvm and of go test, and expects them to pass, or to skip
-// themselves as they do natively.
-func pass(t *testing.T, p pkg, own []string, flags ...string) result {
-	r, failures, code := guests(t, p, own, flags...)
+// pass runs those tests of a package in a guest that a flag of go test chooses, and expects them to pass, or to skip
+// themselves as they do natively; not for want of the Internet, if it is there.
+func pass(t *testing.T, p pkg, w way, choice string) result {
+	r, failures, code := guests(t, p, w, choice)
 	if failed := r.names("fail"); code != 0 && len(failed) > 0 && len(r.names("")) == 0 && settings[p.path].timing {
 		t.Logf("once more, alone: %s", strings.Join(failed, " "))
 		var again result
-		again, failures, code = guests(t, p, own, append([]string{"-run=" + alternatives(failed)}, flags...)...)
+		again, failures, code = guests(t, p, w, "-run="+alternatives(failed))
 		for _, name := range failed {
 			r[name] = again[name]
 		}
@@ -132,9 +180,17 @@ func pass(t *testing.T, p pkg, own []string, flags ...string) result {
 	if failed := r.names("fail", ""); code != 0 || len(failed) > 0 {
 		t.Errorf("code %d, failed: %s\n%s", code, strings.Join(failed, " "), failures)
 	}
+	skipped := r.names("skip")
+	if w.internet {
+		for _, name := range skipped {
+			if slices.Contains(p.external, name) {
+				t.Errorf("%s wants the Internet and skips itself although there is one", name)
+			}
+		}
+	}
 	// In short mode tests look at how many processors there are.
-	if skipped := r.names("skip"); len(skipped) > 0 && !slices.Contains(flags, "-short") {
-		native := natively(t, p, skipped, flags)
+	if len(skipped) > 0 && !w.short() {
+		native := natively(t, p, skipped, w)
 		for _, name := range skipped {
 			if native[name] != "skip" {
 				t.Errorf("%s skips itself in a guest and not natively", name)
@@ -144,21 +200,17 @@ func pass(t *testing.T, p pkg, own []string, flags ...string) result {
 	return r
 }
 
-// natively runs tests of a package without a guest: the same binary, as both come from the same build. As in a guest, they
-// have no network but loopback: some ask for hosts on the Internet.
-func natively(t testing.TB, p pkg, tests, flags []string) result {
+// natively runs tests of a package without a guest: the same binary, as both come from the same build. They have no
+// network but loopback: some ask for hosts on the Internet.
+func natively(t testing.TB, p pkg, tests []string, w way) result {
 	t.Helper()
-	words := slices.Concat([]string{"test", "-json", "-count=1", "-vet=off"}, flags, []string{"-run=" + alternatives(tests), p.path})
+	words := slices.Concat([]string{"test", "-json", "-count=1", "-vet=off"}, w.gotest,
+		[]string{"-run=" + alternatives(tests), p.path}, w.after())
 	cmd := ukvmtest.Cmd{Path: goPath(t), Args: words, Env: []string{"GOPROXY=off"}, Dir: outside(t), Timeout: testTime}
 	for name, value := range derived(t) {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	var process *ukvmtest.Process
-	netiftest.NewNetNS(t).Do(t, func() error {
-		process = ukvmtest.Start(t, cmd)
-		return nil
-	})
-	c := process.Wait()
+	c := run(t, netiftest.NewNetNS(t), cmd)
 	r, failures := events(t, c.Stdout)
 	if c.Code != 0 {
 		t.Errorf("natively, code %d:\n%s%s", c.Code, failures, c.Stderr)

@@ -3,6 +3,8 @@ package std
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"ukvm.dev/tests/internal/ukvmtest"
@@ -22,6 +24,25 @@ func TestSample(t *testing.T) {
 		t.Run(s.pkg, func(t *testing.T) { tests += check(t, p, of(all, s.pkg), s.flags...) })
 	}
 	ukvmtest.Figure(t, "tests of the standard library in guests", float64(tests), "tests")
+}
+
+// TestInternet runs the tests that want hosts of the Internet, with hosts of the tests' own.
+func TestInternet(t *testing.T) {
+	if ukvmtest.Soak() {
+		t.Skip("TestNetwork runs them too")
+	}
+	ukvmtest.Command(t)
+	all := exclusions(t, release(t))
+	for _, p := range list(t, "net", "crypto/tls") {
+		t.Run(p.path, func(t *testing.T) {
+			left := of(all, p.path)
+			wanted := slices.DeleteFunc(slices.Clone(p.external), func(name string) bool { return slices.Contains(left, name) })
+			r := pass(t, p, settings[p.path].beside(way{internet: true, args: []string{"-flaky"}}, nil), "-run="+alternatives(wanted))
+			if got := r.names("pass"); len(got) != len(wanted) {
+				t.Errorf("%d tests want the Internet and %d have passed: %s", len(wanted), len(got), strings.Join(got, " "))
+			}
+		})
+	}
 }
 
 func TestRequired(t *testing.T) { checkShare(t, "required", required) }
