@@ -8,14 +8,21 @@ import (
 )
 
 // TestPacketInfo: control messages of datagrams are as Linux has them, for golang.org/x/net.
-func TestPacketInfo(t *testing.T) {
+func TestPacketInfo(t *testing.T) { asNatively(t, "packetinfo") }
+
+// TestSplicing: io.Copy between connections and files carries, ends and fails as on Linux, where it is splice and sendfile.
+// Two files of 64 MiB are to fit into half of the guest's memory.
+func TestSplicing(t *testing.T) { asNatively(t, "splicing", "-m", "512M") }
+
+// asNatively runs a program on Linux and in a guest, with flags of ukvm run, and expects the same output.
+func asNatively(t *testing.T, name string, flags ...string) {
 	t.Parallel()
-	path := image(t, "packetinfo")
+	path := image(t, name)
 	native, err := exec.Command(path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("natively: %v\n%s", err, native)
 	}
-	expect{stdout: string(native)}.check(t, ukvmtest.Ukvm(t, "run", "--net", "user", path))
+	expect{stdout: string(native)}.check(t, ukvmtest.Ukvm(t, append(append([]string{"run", "--net", "user"}, flags...), path)...))
 }
 
 // TestPinging: golang.org/x/net/icmp pings by IPv4 and IPv6, itself and the router, through ping sockets and raw ones.
