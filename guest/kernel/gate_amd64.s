@@ -9,8 +9,8 @@
 
 // WRFSBASE RAX
 #define WRFSBASE_AX BYTE $0xf3; BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0xd0
-// XSAVE64 and XRSTOR64 (RDI) of all enabled components
-#define ALL_COMPONENTS MOVL $-1, AX; MOVL $-1, DX
+// XSAVE64 and XRSTOR64 (RDI) of the components for which there is room
+#define COMPONENTS MOVL ·xsaveMask(SB), AX; XORL DX, DX
 #define XSAVE64_DI BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x27
 #define XRSTOR64_DI BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x2f
 
@@ -71,7 +71,7 @@ TEXT ·Gate(SB),NOSPLIT|NOFRAME,$0-0
 // everything else as it was in the interrupted code, whose registers are in Control.Frame.
 TEXT ·upcallEntry(SB),NOSPLIT|NOFRAME,$0-0
 	MOVQ	·xsaveArea(SB), DI
-	ALL_COMPONENTS
+	COMPONENTS
 	XSAVE64_DI
 	LEAQ	·g(SB), R14
 	XORPS	X15, X15
@@ -100,7 +100,7 @@ all:
 	CMPQ	thread_how(R15), $const_resumeVector
 	JNE	general
 	MOVQ	thread_xsave(R15), DI
-	ALL_COMPONENTS
+	COMPONENTS
 	XRSTOR64_DI
 general:
 	MOVQ	(thread_frame+const_frameRIP)(R15), AX

@@ -137,3 +137,30 @@ func TestBoot(t *testing.T) {
 	}
 	entries = entryPoints{}
 }
+
+// TestComponents: of the state components that processors describe, those are saved that lie within an area.
+func TestComponents(t *testing.T) {
+	was := cpuidFunc
+	t.Cleanup(func() { cpuidFunc = was })
+	described := map[uint64]uint64{2: 576<<32 | 256, 5: 1088<<32 | 64, 6: 1152<<32 | 512, 7: 1664<<32 | 1024, 9: 2688<<32 | 8, 11: 16}
+	cpuidFunc = func(_, sub uint64) uint64 { return described[sub] }
+	for _, c := range []struct {
+		size uint64
+		want uint32
+	}{
+		{576, 3},       // x87 and SSE
+		{576 + 256, 7}, // AVX
+		{1088, 7},
+		{2688, 0xe7},  // AVX-512, and not the protection keys behind it
+		{2696, 0x2e7}, // those too; component 11, which is for supervisors, has no place
+	} {
+		if got := componentsOf(c.size); got != c.want {
+			t.Errorf("of %d bytes: %#x, want %#x", c.size, got, c.want)
+		}
+	}
+	// A processor with AMX whose CPUID does not say so (KVM_SET_CPUID2), although XCR0 has it.
+	delete(described, 9)
+	if got := componentsOf(2688); got != 0xe7 {
+		t.Errorf("with AMX hidden: %#x", got)
+	}
+}

@@ -86,7 +86,7 @@ func boots(t testing.TB) {
 	realTimer, profTimer = itimer{}, itimer{}
 	idleTotal, idleSince = 0, 0
 	randomKey, randomBuf, randomUsed, randomSince, randomReady = [8]uint32{}, [16 * randomBlocks]uint32{}, randomSize, 0, false
-	xsaveBase, xsaveStride, xsaveArea = 0, 0, 0
+	xsaveBase, xsaveStride, xsaveArea, xsaveMask = 0, 0, 0, 0
 
 	r := regions()
 	clear(r.Table[:r.Count])

@@ -74,8 +74,11 @@ var (
 )
 
 // xsaveBase and xsaveStride say where vector states are kept: two for each thread, one for it and one for its signal
-// handler.
-var xsaveBase, xsaveStride uint64
+// handler. xsaveMask are the state components in them.
+var (
+	xsaveBase, xsaveStride uint64
+	xsaveMask              uint32
+)
 
 func xsaveOf(t, depth uint32) uint64 {
 	return xsaveBase + uint64(2*t+depth)*xsaveStride
