@@ -21,8 +21,9 @@ const megabyte = 1 << 20
 // campaign is one attack on one guest.
 type campaign struct {
 	*attacker
-	v    *victim
-	kept netip.AddrPort // the client's end of a connection that must hold
+	v      *victim
+	before memory         // at rest
+	kept   netip.AddrPort // the client's end of a connection that must hold
 }
 
 // attacks are all but that with idle connections, which is TestIdleConnections.
@@ -43,7 +44,7 @@ var attacks = []struct {
 	{"spoofed RSTs", spoofedResets, "tcp.challenge_acks", 1, 16 * megabyte},
 	{"tiny segments", tinySegments, "tcp.out_of_order", floodSize() / 20, 24 * megabyte},
 	{"overlapping fragments", overlappingFragments, "ip4.fragments_rx", floodSize() / 5, 16 * megabyte},
-	{"slow readers", slowReaders, "tcp.conn_incoming", slowCount(), 46 * megabyte},
+	{"slow readers", slowReaders, "tcp.conn_incoming", slowCount(), slowMost(victimMemory, slowCount())},
 	{"frames for nobody", nobodysFrames, "eth0.packets_rx", floodSize() / 2, 16 * megabyte},
 }
 
@@ -54,15 +55,19 @@ func floodRate() int { return sample(20_000, 50_000) }
 
 func slowCount() int { return sample(100, 500) }
 
+// victimMemory is a guest's, in bytes.
+const victimMemory = 64 * megabyte
+
 // TestAttacks attacks a guest of 64 MiB in every way. Its client is served all the time, and afterwards everything is as
 // it was before.
 func TestAttacks(t *testing.T) {
 	for _, attack := range attacks {
 		t.Run(attack.name, func(t *testing.T) {
-			v := newVictim(t, "64M")
+			v := newVictim(t, victimMemory)
 			c := &campaign{attacker: newAttacker(t, v.ns, tapName), v: v}
 			quiet := v.during(func(netip.AddrPort) { time.Sleep(200 * time.Millisecond) }) // tables grow, pools fill
 			before := v.rest(0)
+			c.before = before
 			r := v.during(func(kept netip.AddrPort) {
 				c.kept = kept
 				attack.run(c)
@@ -237,4 +242,16 @@ func slowReaders(c *campaign) {
 		}
 	}
 	time.Sleep(sample(time.Second, 10*time.Second))
+	// What is in use, without garbage. The client goes on meanwhile, with a request or two at a time.
+	there, err := c.v.memory(true)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	grown, most := there.Resident-c.before.Resident, slowLive(c.v.limit, slowCount())
+	figure(c.t, "slow readers", "memory in use for them", float64(grown)/megabyte, "MiB")
+	figure(c.t, "slow readers", "memory that may be", float64(most)/megabyte, "MiB")
+	if grown > most {
+		c.t.Errorf("%d slow readers have %d KiB in use, and may have %d", slowCount(), grown>>10, most>>10)
+	}
 }
