@@ -60,8 +60,9 @@ func initRandom(b *hypercall.Boot) {
 // initXsave reserves the memory for vector states. Its size depends on what the processor has, which CPUID leaf 0xD
 // tells for the state components that are enabled (Intel SDM vol. 1 §13.2); the areas are aligned to 64 bytes.
 func initXsave() {
-	size := cpuidFunc(leafXsave, 0) >> 32
-	xsaveMask = componentsOf(size)
+	has := cpuidFunc(leafXsave, 0)
+	size := has >> 32
+	xsaveMask = componentsOf(uint32(has), size)
 	xsaveStride = (size + 63) &^ 63
 	n := roundUp(2 * maxThreads * xsaveStride)
 	xsaveBase = chooseAddress(0, n)
@@ -71,20 +72,23 @@ func initXsave() {
 	xsaveArea = xsaveOf(running, 0)
 }
 
-// leafXsave is the leaf of CPUID about state components. Of sub-leaf 0 EBX is the size of an area, of sub-leaf i EAX is
-// component i's size and EBX its place in the area; all of it in bytes.
+// leafXsave is the leaf of CPUID about state components. Of sub-leaf 0 EAX has a bit for each that a user can have, EBX is the
+// size of an area; of sub-leaf i EAX is component i's size and EBX its place in the area, all in bytes.
 const leafXsave = 0xd
 
-// componentsOf are the state components that lie within an area of size bytes, as bits of a mask for XSAVE. XCR0 does not
+// componentsOf are those of has that lie within an area of size bytes, as bits of a mask for XSAVE. XCR0 does not
 // tell: where KVM lets a guest see the host's, there are components in it that CPUID keeps quiet about, such as the 8 KiB of
 // AMX's tiles. XSAVE of "all that is enabled" would write them behind the area, over the states of other threads.
-func componentsOf(size uint64) uint32 {
+func componentsOf(has uint32, size uint64) uint32 {
 	const (
 		legacy   = 1<<0 | 1<<1 // x87 and SSE, in the first 512 bytes
 		extended = 512 + 64    // where the others begin, behind the header; what is for supervisors has no place at all
 	)
 	mask := uint32(legacy)
 	for i := uint64(2); i < 32; i++ {
+		if has>>i&1 == 0 {
+			continue // each CPUID leaves the guest, for microseconds
+		}
 		c := cpuidFunc(leafXsave, i)
 		if at, n := c>>32, c&(1<<32-1); n != 0 && at >= extended && at+n <= size {
 			mask |= 1 << i
