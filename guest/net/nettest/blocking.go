@@ -103,6 +103,7 @@ func (c *Conn) Dial(to netip.AddrPort) error {
 	return nil
 }
 
+// Read reads; io.EOF is the end of the stream, os.ErrDeadlineExceeded a deadline that has passed.
 func (c *Conn) Read(b []byte) (n int, err error) {
 	n, _, err = c.ReadFrom(b)
 	if err == nil && n == 0 && len(b) > 0 {
@@ -111,6 +112,7 @@ func (c *Conn) Read(b []byte) (n int, err error) {
 	return n, err
 }
 
+// Write writes all of b, or says how much of it.
 func (c *Conn) Write(b []byte) (done int, err error) {
 	for done < len(b) {
 		err := c.wait(&c.write, func() syscall.Errno {
@@ -166,13 +168,17 @@ func failure(e syscall.Errno) error {
 	return e
 }
 
+// SetDeadline is when reading and writing fail at the latest. The zero time is never.
 func (c *Conn) SetDeadline(t time.Time) error {
 	c.setDeadline(&c.read, t)
 	c.setDeadline(&c.write, t)
 	return nil
 }
 
-func (c *Conn) SetReadDeadline(t time.Time) error  { c.setDeadline(&c.read, t); return nil }
+// SetReadDeadline is SetDeadline for reading.
+func (c *Conn) SetReadDeadline(t time.Time) error { c.setDeadline(&c.read, t); return nil }
+
+// SetWriteDeadline is SetDeadline for writing.
 func (c *Conn) SetWriteDeadline(t time.Time) error { c.setDeadline(&c.write, t); return nil }
 
 func (c *Conn) setDeadline(d *time.Time, t time.Time) {
