@@ -55,7 +55,7 @@ type Box struct {
 
 	Limits     Limits
 	Congestion *Congestion // of new connections; nil: Cubic
-	ECN        bool        // ask for explicit congestion notification; peers that ask get it in any case
+	ECN        ECN         // of new connections
 	Stats      Stats
 
 	conns     map[flow]*Conn

@@ -491,7 +491,10 @@ func (p *peer) set(f []string) {
 	case "sndbuf":
 		o.SendBuffer = p.number(f, 2, 0)
 	case "ecn": // of the box
-		p.box.ECN = true
+		p.box.ECN = ECNAsk
+		if len(f) > 2 && f[2] == "off" {
+			p.box.ECN = ECNOff
+		}
 	case "congestion":
 		o.Congestion = CongestionNamed(f[2])
 	case "rcvmax": // of the box: lets the window be scaled
