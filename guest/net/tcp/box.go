@@ -27,6 +27,7 @@ type Stats struct {
 	Timeouts           uint64 // retransmission timeouts
 	FastRecoveries     uint64
 	SpuriousRecoveries uint64 // recoveries and timeouts for what was late only, taken back
+	SpuriousTimeouts   uint64 // of those, timeouts that F-RTO has found (frto.go)
 	TailProbes         uint64
 	SACKReneged        uint64 // peers that threw away what they had acknowledged selectively
 	DuplicatesTx       uint64 // duplicates that peers have told of
