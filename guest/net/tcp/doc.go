@@ -3,9 +3,8 @@
 // window of RFC 6928, the defences of RFC 5961, RFC 6528 and RFC 6056, SYN cookies (RFC 4987), path MTU discovery that
 // notices black holes (RFC 1191, RFC 4821), and RFC 6191 for reuse of TIME-WAIT. Losses are found by RACK-TLP (RFC 8985)
 // with selective acknowledgements (RFC 2018, RFC 2883) and repaired with proportional rate reduction (RFC 9937), which is
-// taken back when it was for nothing (RFC 3522, RFC 3708); with peers that have no SACK it is NewReno's recovery (RFC
-// 6582, RFC 3042). Timeouts for nothing are taken back (RFC 3522, RFC 3708, RFC 5682).
-// Routers may mark instead of dropping (ECN, RFC 3168).
+// taken back when it was for nothing (RFC 3522, RFC 3708, RFC 5682); with peers that have no SACK it is NewReno's recovery (RFC
+// 6582, RFC 3042). Routers may mark instead of dropping (ECN, RFC 3168).
 //
 //	 Conn.Read ▲                          │ Conn.Write: the one copy on the way down
 //	┌──────────┴──────────┐       ┌───────▼───────────┐
