@@ -68,6 +68,12 @@
 // There is no merging of segments here (GRO): the host's kernel and the user network make whole frames of what they have,
 // and a batch of segments is one turn of the stack, with one ACK, anyway.
 //
+// # Settings
+//
+// Config has what a stack is made with. Some of it can be changed while it runs: SetFilter, SetECN, and with Do whatever a box
+// has for fields (its Congestion, say). Programs have the same by package guest's SetFilter and Rewire, or as on Linux:
+// /proc/sys/net/ipv4/tcp_ecn is SetECN.
+//
 // # Limits
 //
 // All memory that others can make the stack use is bounded: limits.go has what depends on the guest's memory, and says

@@ -107,7 +107,7 @@ func TestGoodputMarked(t *testing.T) {
 	}
 	for _, sack := range []bool{true, false} {
 		w := newWorld(t, 1, nettest.Faults{Mark: 0.01, Delay: 10_000_000, Rate: 125_000_000}, offload)
-		w.a.boxes.TCP.ECN = true
+		w.a.boxes.TCP.ECN = tcp.ECNAsk
 		if !sack {
 			w.link.A.Tap = withoutSACK
 		}

@@ -20,6 +20,7 @@ import (
 
 	"ukvm.dev/guest/net/nic"
 	"ukvm.dev/guest/net/packet"
+	"ukvm.dev/guest/net/tcp"
 	"ukvm.dev/hypercall"
 )
 
@@ -176,7 +177,7 @@ func TestLinux(t *testing.T) {
 func TestLinuxECN(t *testing.T) {
 	onLinux(t, "offload", offload, func(t *testing.T, k *linux) {
 		k.us.mu.Lock()
-		k.us.boxes.TCP.ECN = true
+		k.us.boxes.TCP.ECN = tcp.ECNAsk
 		k.us.mu.Unlock()
 		pairs := k.pairs(t)
 		if !pairs[0][0].(*conn).Socket.(*stream).conn.Info().ECN {

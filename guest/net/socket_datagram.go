@@ -18,13 +18,13 @@ type datagram struct {
 	end            udp.Endpoint
 	shutRD, shutWR bool
 	pmtu           int
-	loop, all      bool // IP_MULTICAST_LOOP, IP_MULTICAST_ALL: remembered only
+	all            bool // IP_MULTICAST_ALL: remembered only
 }
 
 var _ Socket = (*datagram)(nil)
 
 func (s *Stack) newDatagram(v6 bool) Socket {
-	k := &datagram{common: common{stack: s, v6: v6, typ: sockDgram, protocol: wire.ProtoUDP}, pmtu: ipPMTUWant, loop: true}
+	k := &datagram{common: common{stack: s, v6: v6, typ: sockDgram, protocol: wire.ProtoUDP}, pmtu: ipPMTUWant}
 	s.boxes.UDP.Open(&k.end, s.limits.UDPDefault)
 	k.end.Any = k.any()
 	k.end.Upcall = k.event

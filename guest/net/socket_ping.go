@@ -17,14 +17,13 @@ type icmpSocket struct {
 	common
 	end      ping.Endpoint
 	opened   bool
-	peerLink int  // of a peer that is reached through one interface only
-	loop     bool // multicasts to this host: remembered only
+	peerLink int // of a peer that is reached through one interface only
 }
 
 var _ Socket = (*icmpSocket)(nil)
 
 func (s *Stack) newPing(v6, raw bool) Socket {
-	k := &icmpSocket{common: common{stack: s, v6: v6, only6: v6, typ: sockDgram, protocol: wire.ProtoICMP}, loop: true}
+	k := &icmpSocket{common: common{stack: s, v6: v6, only6: v6, typ: sockDgram, protocol: wire.ProtoICMP}}
 	if v6 {
 		k.protocol = wire.ProtoICMPv6
 	}
@@ -32,7 +31,7 @@ func (s *Stack) newPing(v6, raw bool) Socket {
 		k.typ = sockRaw
 	}
 	k.end.Raw = raw
-	k.end.MulticastTTL = 1
+	k.end.Sending = dgram.NewSending()
 	k.end.Inbox.Limit = s.limits.UDPDefault
 	k.end.Upcall = k.event
 	return k

@@ -47,21 +47,10 @@ func (k *datagram) setIP(name int, v []byte) syscall.Errno {
 	if e != 0 {
 		return e
 	}
-	if k.want(solIP, name, x != 0) {
-		return 0
+	if e, ok := k.setSending(&k.end.Sending, solIP, name, x); ok {
+		return e
 	}
 	switch name {
-	case ipTTL:
-		return setByte(&k.end.TTL, x, 1, 0)
-	case ipTOS:
-		return setByte(&k.end.TOS, x, 0, 0)
-	case ipMulticastTTL:
-		if x == -1 {
-			x = 1
-		}
-		return setByte(&k.end.MulticastTTL, x, 0, 0)
-	case ipMulticastLoop:
-		k.loop = x != 0
 	case ipMulticastAll:
 		k.all = x != 0
 	case ipMTUDiscover:
@@ -78,18 +67,10 @@ func (k *datagram) setIP(name int, v []byte) syscall.Errno {
 
 // ipOption gets an option of level IPPROTO_IP from a datagram socket.
 func (k *datagram) ipOption(name int, v []byte) (int, syscall.Errno) {
-	if f := ancillaryOf(solIP, name); f != 0 {
-		return putInts(v, boolInt(k.wanted&f != 0))
+	if n, e, ok := k.sendingOption(&k.end.Sending, solIP, name, v); ok {
+		return n, e
 	}
 	switch name {
-	case ipTTL:
-		return putInts(v, ttlOf(k.end.TTL))
-	case ipTOS:
-		return putInts(v, int(k.end.TOS))
-	case ipMulticastTTL:
-		return putInts(v, int(k.end.MulticastTTL))
-	case ipMulticastLoop:
-		return putInts(v, boolInt(k.loop))
 	case ipMulticastAll:
 		return putInts(v, boolInt(k.all))
 	case ipMTUDiscover:

@@ -93,8 +93,8 @@ func (k *datagram) setIPv6(name int, v []byte) syscall.Errno {
 	if e != 0 {
 		return e
 	}
-	if k.want(solIPv6, name, x != 0) {
-		return 0
+	if e, ok := k.setSending(&k.end.Sending, solIPv6, name, x); ok {
+		return e
 	}
 	switch name {
 	case ipv6V6Only:
@@ -103,22 +103,6 @@ func (k *datagram) setIPv6(name int, v []byte) syscall.Errno {
 			return e
 		}
 		k.end.Any = k.any()
-	case ipv6UnicastHops:
-		return setByte(&k.end.TTL, x, 0, 0)
-	case ipv6TClass:
-		return setByte(&k.end.TOS, x, 0, 0)
-	case ipv6MulticastHops:
-		if x == -1 {
-			x = 1
-		}
-		return setByte(&k.end.MulticastTTL, x, 0, 0)
-	case ipv6MulticastIf:
-		if x != 0 && k.stack.linkName(x) == "" {
-			return syscall.ENODEV
-		}
-		k.end.MulticastLink = x
-	case ipv6MulticastLoop:
-		k.loop = x != 0
 	case ipv6MTUDiscover:
 		if x < ipPMTUDont || x > ipPMTUProb {
 			return syscall.EINVAL
@@ -138,22 +122,12 @@ func (k *datagram) ipv6Option(name int, v []byte) (int, syscall.Errno) {
 	if !k.v6 {
 		return 0, syscall.ENOPROTOOPT
 	}
-	if f := ancillaryOf(solIPv6, name); f != 0 {
-		return putInts(v, boolInt(k.wanted&f != 0))
+	if n, e, ok := k.sendingOption(&k.end.Sending, solIPv6, name, v); ok {
+		return n, e
 	}
 	switch name {
 	case ipv6V6Only:
 		return putInts(v, boolInt(k.only6))
-	case ipv6UnicastHops:
-		return putInts(v, hopsOf(k.end.TTL))
-	case ipv6TClass:
-		return putInts(v, int(k.end.TOS))
-	case ipv6MulticastHops:
-		return putInts(v, int(k.end.MulticastTTL))
-	case ipv6MulticastIf:
-		return putInts(v, k.end.MulticastLink)
-	case ipv6MulticastLoop:
-		return putInts(v, boolInt(k.loop))
 	case ipv6MTUDiscover:
 		return putInts(v, k.pmtu)
 	case ipv6DontFrag:

@@ -28,6 +28,7 @@ type Config struct {
 	Clock    Clock         // nil: SystemClock
 	Random   func() uint64 // unpredictable; nil: math/rand/v2, which the runtime seeds from the system
 	Hostname string        // told to DHCP servers
+	ECN      tcp.ECN       // of new TCP connections, until SetECN; the zero value answers peers that ask
 	// Resolvers is told, without the stack's lock, which DNS servers and search list interfaces have been configured
 	// with, whenever that changes.
 	Resolvers func(servers []netip.Addr, search string)

@@ -53,7 +53,7 @@ func (s *Stack) counters(f func(name string, at *uint64)) {
 		{"tcp.listen_overflows", &tcp.ListenOverflows}, {"tcp.half_open_dropped", &tcp.HalfOpenDropped},
 		{"tcp.cookies_tx", &tcp.CookiesTx}, {"tcp.cookies_rx", &tcp.CookiesRx}, {"tcp.cookies_bad", &tcp.CookiesBad},
 		{"tcp.retransmits", &tcp.Retransmits}, {"tcp.timeouts", &tcp.Timeouts}, {"tcp.fast_recoveries", &tcp.FastRecoveries},
-		{"tcp.spurious_recoveries", &tcp.SpuriousRecoveries}, {"tcp.tail_probes", &tcp.TailProbes},
+		{"tcp.spurious_recoveries", &tcp.SpuriousRecoveries}, {"tcp.spurious_timeouts", &tcp.SpuriousTimeouts}, {"tcp.tail_probes", &tcp.TailProbes},
 		{"tcp.sack_reneged", &tcp.SACKReneged}, {"tcp.duplicates_tx", &tcp.DuplicatesTx},
 		{"tcp.ecn_marks_rx", &tcp.MarksRx}, {"tcp.ecn_marks_answered", &tcp.MarksAnswered},
 		{"tcp.out_of_order", &tcp.OutOfOrder}, {"tcp.duplicates_rx", &tcp.DuplicatesRx},

@@ -98,7 +98,7 @@ func (s *Stack) wire() {
 	b.TCP.Route = s.route
 	b.TCP.Busy = s.busy
 	b.TCP.Now, b.TCP.Random, b.TCP.Wheel, b.TCP.Pool = now, random, &s.wheel, &s.pool
-	b.TCP.Limits = s.limits.TCP
+	b.TCP.Limits, b.TCP.ECN = s.limits.TCP, s.config.ECN
 
 	b.Filter.Loopback = ip4.Loopback
 	b.Filter.Track, b.Filter.Confirm = b.Conntrack.Track, b.Conntrack.Confirm

@@ -55,6 +55,7 @@ func procFiles() []procInfo {
 		setting("sys/net/core/rmem_max", strconv.Itoa(unixSendLimit)),
 		setting("sys/net/core/wmem_max", strconv.Itoa(unixSendLimit)),
 		setting("sys/net/ipv4/ip_local_port_range", "32768\t60999"),
+		{path: "sys/net/ipv4/tcp_ecn", show: ecnText, store: storeECN},
 		setting("sys/vm/overcommit_memory", "1"),
 		setting("sys/vm/max_map_count", "8000"),
 		setting("sys/vm/swappiness", "0"),

@@ -81,6 +81,35 @@ func (s *System) routes(family uint16) (list []Route) {
 	return list
 }
 
+// marker is who has the setting of /proc/sys/net/ipv4/tcp_ecn.
+func (s *System) marker() (Marker, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.families[syscall.AF_INET].(Marker)
+	return m, ok
+}
+
+// ecnText is /proc/sys/net/ipv4/tcp_ecn. Without a network nothing is ever asked for.
+func ecnText(s *System) string {
+	m, ok := s.marker()
+	if !ok {
+		return "0\n"
+	}
+	return strconv.Itoa(m.ECN()) + "\n"
+}
+
+func storeECN(s *System, text string) syscall.Errno {
+	n, err := strconv.Atoi(strings.TrimSpace(text))
+	if err != nil {
+		return syscall.EINVAL
+	}
+	m, ok := s.marker()
+	if !ok {
+		return syscall.EOPNOTSUPP
+	}
+	return m.SetECN(n)
+}
+
 // route4Text is /proc/net/route. Addresses are numbers of the machine's byte order.
 func route4Text(s *System) string {
 	line := func(text string) string { return left(text, 127) + "\n" }

@@ -2,6 +2,7 @@ package posix
 
 import (
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -77,5 +78,42 @@ func TestProcNet(t *testing.T) {
 		if got := p.slurp("/proc/net/" + name); got != "" {
 			t.Errorf("%s without a network: %q", name, got)
 		}
+	}
+}
+
+// TestProcECN: /proc/sys/net/ipv4/tcp_ecn is the network's; what it does not know is not taken.
+func TestProcECN(t *testing.T) {
+	const path = "/proc/sys/net/ipv4/tcp_ecn"
+	s, c := newTestSystem(nil)
+	g := &guest{s, c}
+	p := &proc{caller: g, t: t}
+	store := func(text string, want syscall.Errno) {
+		t.Helper()
+		f := fd(p.must(syscall.SYS_OPEN, path, wronly|syscall.O_TRUNC, 0))
+		if _, errno := g.call(syscall.SYS_WRITE, int(f), []byte(text), len(text)); errno != want {
+			t.Errorf("store %q: %v, want %v", text, errno, want)
+		}
+		p.close(f)
+	}
+	if got := p.slurp(path); got != "0\n" {
+		t.Errorf("without a network: %q", got)
+	}
+	store("1", syscall.EOPNOTSUPP)
+
+	g.s.registerFamily(syscall.AF_INET, TestFamily())
+	if got := p.slurp(path); got != "2\n" {
+		t.Errorf("by itself: %q", got)
+	}
+	for _, text := range []string{"1\n", " 0", "2"} {
+		store(text, 0)
+		if got := p.slurp(path); got != strings.TrimSpace(text)+"\n" {
+			t.Errorf("after %q: %q", text, got)
+		}
+	}
+	for _, text := range []string{"3", "-1", "on", "", "1 1"} {
+		store(text, syscall.EINVAL)
+	}
+	if got := p.slurp(path); got != "2\n" {
+		t.Errorf("after what is no setting: %q", got)
 	}
 }

@@ -86,6 +86,13 @@ type Router interface {
 	Routes() []Route
 }
 
+// Marker is a Family with explicit congestion notification, whose use is a number as Linux's net.ipv4.tcp_ecn has it: 0 for
+// never, 1 to ask for it, 2 only to answer. Others are EINVAL.
+type Marker interface {
+	ECN() int
+	SetECN(n int) syscall.Errno
+}
+
 // Route is one line of a routing table.
 type Route struct {
 	Prefix

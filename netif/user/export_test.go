@@ -17,3 +17,9 @@ func (l *Link) Proxied(frame []byte) bool {
 	_, ok := l.segment(frame[:min(len(frame), headSize)], &f)
 	return ok
 }
+
+// InNetstack is how many bytes of the guest netstack holds.
+func (l *Link) InNetstack() int {
+	n, _ := l.inNetstack()
+	return n
+}

@@ -39,6 +39,7 @@ type Link struct {
 	out       *queue
 	proxy     *tcpproxy.Proxy
 	buffers   bufferPool
+	moving    atomic.Int64 // bytes of the guest that splices have taken from netstack and are writing
 
 	ctx    context.Context // done when the link is closed
 	cancel context.CancelFunc
@@ -236,9 +237,6 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	l.proxy.SetFeatures(f)
 	return nil
 }
-
-// Drain is as in netif.Drainer. What goes through netstack is not waited for.
-func (l *Link) Drain(quit <-chan struct{}) { l.proxy.Drain(quit) }
 
 // Close resets all connections and waits until everything has ended.
 func (l *Link) Close() error {

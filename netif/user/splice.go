@@ -50,12 +50,14 @@ type splice struct {
 	pool *bufferPool
 	own  []byte // for reading a host that is no socket
 
+	moving *atomic.Int64 // counts the bytes on their way to hosts: neither netstack's any more nor written
+
 	readable, writable, hungUp chan struct{}
 	failed                     atomic.Bool // one side was reset: nothing more is to be delivered
 }
 
-func newSplice(ep tcpip.Endpoint, wq *waiter.Queue, host net.Conn, pool *bufferPool) *splice {
-	s := &splice{ep: ep, wq: wq, host: host, pool: pool}
+func newSplice(ep tcpip.Endpoint, wq *waiter.Queue, host net.Conn, pool *bufferPool, moving *atomic.Int64) *splice {
+	s := &splice{ep: ep, wq: wq, host: host, pool: pool, moving: moving}
 	if c, ok := host.(*net.TCPConn); ok {
 		s.raw, _ = c.SyscallConn()
 	}
@@ -140,9 +142,12 @@ func (s *splice) toHost() {
 	for {
 		buf := s.pool.get()
 		w := tcpip.SliceWriter(*buf)
+		s.moving.Add(spliceBuffer) // at most, so that there is no moment at which nobody has them
 		res, err := s.ep.Read(&w, tcpip.ReadOptions{})
+		s.moving.Add(int64(res.Count) - spliceBuffer)
 		if err == nil {
 			_, werr := s.host.Write((*buf)[:res.Count])
+			s.moving.Add(-int64(res.Count))
 			s.pool.put(buf)
 			if werr != nil {
 				s.fail()

@@ -259,7 +259,7 @@ func (l *Link) guestConnects(request *tcp.ForwarderRequest) {
 		l.serveDNS(newGuestConn(&wq, ep))
 		return
 	}
-	newSplice(ep, &wq, host, &l.buffers).run(l.ctx)
+	newSplice(ep, &wq, host, &l.buffers, &l.moving).run(l.ctx)
 }
 
 // err is how the host would report a verdict other than forward.

@@ -32,7 +32,7 @@ type server struct {
 }
 
 func newServer(t testing.TB, memory, backlog int) *server {
-	s := &server{host: newHost(t, card{mtu: 1500, memory: memory}, 0)}
+	s := &server{host: newHost(t, card{mtu: 1500, memory: memory, ecn: 2}, 0)}
 	l, e := s.Socket(syscall.SOCK_STREAM, 0)
 	if e == 0 {
 		e = l.Bind(netip.AddrPortFrom(netip.IPv4Unspecified(), 80))

@@ -29,7 +29,7 @@
 //	           ecr ours: the last timestamp the stack sent. Expected: val +N, milliseconds after the flow's first;
 //	           no mss|ws|sackok|TS: that option must not be there
 //	MORE       port N (the peer's; 5000, or where connect goes), dst N (ours), from ADDR, to ADDR, urg N, ttl N, tos N,
-//	           df, nodf, badsum, badoffset (sent: header length of 16 bytes), cut (sent: the header ends early)
+//	           noecn (expected: neither ECE nor CWR), df, nodf, badsum, badoffset (sent: header length of 16 bytes), cut (sent: the header ends early)
 //
 // icmp WHAT [N] [seq N] is an ICMP error about a segment of ours that began at seq: net, host, proto, port, admin
 // (unreachable codes 0 to 3 and 13), toobig N (code 4, next-hop MTU N), ttl (time exceeded), quench.
@@ -62,7 +62,8 @@
 //
 // # The card
 //
-// mtu N, tso N (it cuts up to N bytes into segments itself), memory N (MiB the stack has) and ip N come first.
+// mtu N, tso N (it cuts up to N bytes into segments itself), memory N (MiB the stack has), ecn N (net.ipv4.tcp_ecn,
+// 2 unless said) and ip N come first.
 //
 // # IPv6
 //

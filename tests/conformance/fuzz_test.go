@@ -88,7 +88,7 @@ type view struct {
 }
 
 func fuzz(t testing.TB, input []byte) (read int) {
-	z := &fuzzer{host: newHost(t, card{mtu: 1500, memory: 16}, 0), input: input}
+	z := &fuzzer{host: newHost(t, card{mtu: 1500, memory: 16, ecn: 2}, 0), input: input}
 	z.tap = z.sent
 	for i := range z.flows {
 		z.flows[i] = &view{port: 5000 + uint16(i), ours: 80, base: 0xfffff000, next: 0xfffff000}

@@ -54,6 +54,9 @@ func newHost(t testing.TB, c card, start int64) *host {
 	h.clock.Run(start)
 	rng := rand.New(rand.NewPCG(1, 2))
 	h.Stack = net.New(net.Config{Clock: h.clock.Alarm(), Random: rng.Uint64, Memory: int64(c.memory) << 20})
+	if e := h.Family().(posix.Marker).SetECN(c.ecn); e != 0 {
+		t.Fatal(e)
+	}
 	features := nic.Features{TxChecksum: true, TSO4: c.tso, TSO6: c.tso}
 	if c.six && c.ip != 6 {
 		c.mtu += longer // segments have the same length

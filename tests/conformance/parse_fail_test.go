@@ -19,6 +19,7 @@ func TestNonsense(t *testing.T) {
 		{head + "mtu 1000", "4: mtu comes before everything else"},
 		{"== a: x\nmtu 10", "2: mtu of 10"},
 		{"== a: x\nip 5", "2: IP version 5"},
+		{"== a: x\necn 3", "2: ecn of 3"},
 		{head + "> S 0:0(0) behind 0", `4: unknown "behind"`},
 		{"== a: x\nmemory", "2: want 1 numbers"},
 		{head + "< S", "4: a segment has flags and sequence numbers"},

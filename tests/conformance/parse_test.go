@@ -24,6 +24,7 @@ type script struct {
 // card is what the lines at a script's start say of the machine.
 type card struct {
 	mtu, tso, memory int
+	ecn              int  // as Linux's net.ipv4.tcp_ecn has it
 	ip               int  // the only version that the script is for; 0: both
 	six              bool // run it over IPv6
 }
@@ -52,6 +53,7 @@ type segment struct {
 	ttl, tos    opt
 	from, to    netip.Addr
 	df, nodf    bool
+	noecn       bool // neither ECE nor CWR
 	badsum      bool
 	badoffset   bool
 	cut         bool
@@ -92,7 +94,7 @@ func parseScripts(text string) ([]*script, error) {
 				return nil, fmt.Errorf("%d: a second script %q", n, name)
 			}
 			names[name] = true
-			list = append(list, &script{name: name, about: about, line: n, card: card{mtu: 1500, memory: 64}})
+			list = append(list, &script{name: name, about: about, line: n, card: card{mtu: 1500, memory: 64, ecn: 2}})
 			continue
 		}
 		line, _, _ = strings.Cut(line, "#")
@@ -115,7 +117,7 @@ func parseScripts(text string) ([]*script, error) {
 // parse adds a line to the script.
 func (s *script) parse(n int, line string) error {
 	f := strings.Fields(line)
-	if at := map[string]*int{"mtu": &s.card.mtu, "tso": &s.card.tso, "memory": &s.card.memory, "ip": &s.card.ip}[f[0]]; at != nil {
+	if at := map[string]*int{"mtu": &s.card.mtu, "tso": &s.card.tso, "memory": &s.card.memory, "ecn": &s.card.ecn, "ip": &s.card.ip}[f[0]]; at != nil {
 		v, err := numbers(f[1:], 1)
 		switch {
 		case err != nil:
@@ -124,6 +126,8 @@ func (s *script) parse(n int, line string) error {
 			return fmt.Errorf("%s comes before everything else", f[0])
 		case f[0] == "ip" && v[0] != 4 && v[0] != 6:
 			return fmt.Errorf("IP version %d", v[0])
+		case f[0] == "ecn" && (v[0] < 0 || v[0] > 2):
+			return fmt.Errorf("ecn of %d", v[0])
 		case f[0] == "mtu" && (v[0] < 576 || v[0] > 65535), f[0] == "memory" && (v[0] < 4 || v[0] > 1<<16), v[0] < 0:
 			return fmt.Errorf("%s of %d", f[0], v[0])
 		}
@@ -518,7 +522,7 @@ func parseSegment(f []string, expected bool) (*segment, error) {
 }
 
 func (g *segment) parseMore(f []string, expected bool) error {
-	words := map[string]*bool{"df": &g.df, "nodf": &g.nodf}
+	words := map[string]*bool{"df": &g.df, "nodf": &g.nodf, "noecn": &g.noecn}
 	if !expected {
 		words = map[string]*bool{"badsum": &g.badsum, "badoffset": &g.badoffset, "cut": &g.cut, "swapped": &g.swapped}
 	}

@@ -257,7 +257,7 @@ func (p *peer) expect() {
 // compare compares a segment with what a script wants.
 func (p *peer) compare(g *segment, f *frame, fl *flow, o *wire.TCPOptions) error {
 	flags := f.tcp.Flags()
-	if ecn := uint8(wire.ECE | wire.CWR); g.flags&ecn == 0 {
+	if ecn := uint8(wire.ECE | wire.CWR); g.flags&ecn == 0 && !g.noecn {
 		flags &^= ecn
 	}
 	seq := int(int32(f.tcp.Seq() - fl.iss))

@@ -36,3 +36,10 @@ func TestPinging(t *testing.T) {
 		"udp6 fd00::2 echo reply 7 pinging", "ip6:ipv6-icmp fd00::2 echo reply 7 pinging",
 	)}.check(t, r)
 }
+
+// TestMarks: a program asks for explicit congestion notification as on Linux.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	expect{stdout: lines("by itself: 2 false false", "after 1: 1 true true", "after 0: 0 false false", "after 2: 2 false false",
+		"write /proc/sys/net/ipv4/tcp_ecn: invalid argument")}.check(t, run(t, "marks"))
+}

@@ -3,17 +3,14 @@ package matrix
 import (
 	"errors"
 	"fmt"
-	"io"
 	stdnet "net"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"ukvm.dev/guest/net"
+	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/packet"
-	"ukvm.dev/guest/posix"
 	"ukvm.dev/hypercall"
 )
 
@@ -111,19 +108,9 @@ func (o *ours) dial(local uint16, to netip.AddrPort) (conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e := c.Connect(to); e != 0 && e != syscall.EINPROGRESS {
+	if err := c.Dial(to); err != nil {
 		c.Close()
-		return nil, e
-	}
-	c.mu.Lock()
-	for c.level&(posix.EventOut|posix.EventErr|posix.EventHup) == 0 {
-		c.cond.Wait()
-	}
-	c.mu.Unlock()
-	var v [4]byte
-	if c.Option(syscall.SOL_SOCKET, syscall.SO_ERROR, v[:]); v[0] != 0 {
-		c.Close()
-		return nil, syscall.Errno(v[0])
+		return nil, err
 	}
 	return c, nil
 }
@@ -133,7 +120,7 @@ type ourListener struct{ *ourConn }
 
 func (l ourListener) accept() (conn, error) {
 	var k net.Socket
-	err := l.wait(&l.read, func() (e syscall.Errno) {
+	err := l.Wait(func() (e syscall.Errno) {
 		k, _, e = l.Accept()
 		return e
 	})
@@ -143,107 +130,15 @@ func (l ourListener) accept() (conn, error) {
 	return newOurConn(k), nil
 }
 
-// ourConn waits for readiness and tries again, as the system call layer does.
+// ourConn is a socket and a connection made of it.
 type ourConn struct {
 	net.Socket
-	mu       sync.Mutex
-	cond     *sync.Cond
-	level    posix.Events
-	edge     int // counts announcements
-	read     time.Time
-	write    time.Time
-	isClosed bool
+	*nettest.Conn
 }
 
-func newOurConn(k net.Socket) *ourConn {
-	c := &ourConn{Socket: k}
-	c.cond = sync.NewCond(&c.mu)
-	k.Notify(func(level, raised posix.Events) {
-		c.mu.Lock()
-		c.level = level
-		c.edge++
-		c.mu.Unlock()
-		c.cond.Broadcast()
-	})
-	return c
-}
+func newOurConn(k net.Socket) *ourConn { return &ourConn{k, nettest.Blocking(k, stdnet.ErrClosed)} }
 
-// wait tries until the result is not EAGAIN.
-func (c *ourConn) wait(deadline *time.Time, try func() syscall.Errno) error {
-	for {
-		c.mu.Lock()
-		edge := c.edge
-		c.mu.Unlock()
-		e := try()
-		if e == 0 {
-			return nil
-		}
-		if e != syscall.EAGAIN {
-			return e
-		}
-		c.mu.Lock()
-		for c.edge == edge && !c.isClosed && !expired(*deadline) {
-			c.cond.Wait()
-		}
-		closed, late := c.isClosed, expired(*deadline)
-		c.mu.Unlock()
-		if closed {
-			return stdnet.ErrClosed
-		}
-		if late {
-			return os.ErrDeadlineExceeded
-		}
-	}
-}
-
-func expired(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
-
-func (c *ourConn) Read(b []byte) (n int, err error) {
-	err = c.wait(&c.read, func() (e syscall.Errno) {
-		n, _, _, e = c.Recv(b, 0)
-		return e
-	})
-	if err == nil && n == 0 && len(b) > 0 {
-		err = io.EOF
-	}
-	return n, err
-}
-
-func (c *ourConn) Write(b []byte) (done int, err error) {
-	for done < len(b) {
-		err := c.wait(&c.write, func() syscall.Errno {
-			n, e := c.Send(b[done:], netip.AddrPort{}, 0)
-			done += n
-			return e
-		})
-		if err != nil {
-			return done, err
-		}
-	}
-	return done, nil
-}
-
-func (c *ourConn) Close() error {
-	c.mu.Lock()
-	was := c.isClosed
-	c.isClosed = true
-	c.mu.Unlock()
-	c.cond.Broadcast()
-	if was {
-		return stdnet.ErrClosed
-	}
-	if e := c.Socket.Close(); e != 0 {
-		return e
-	}
-	return nil
-}
-
-func (c *ourConn) CloseWrite() error {
-	if e := c.Shutdown(syscall.SHUT_WR); e != 0 {
-		return e
-	}
-	return nil
-}
+func (c *ourConn) Close() error { return c.Conn.Close() }
 
 func (c *ourConn) abort() error {
 	if e := c.SetOption(syscall.SOL_SOCKET, syscall.SO_LINGER, []byte{1, 0, 0, 0, 0, 0, 0, 0}); e != 0 {
@@ -262,23 +157,4 @@ func (c *ourConn) LocalAddr() stdnet.Addr {
 func (c *ourConn) RemoteAddr() stdnet.Addr {
 	a, _ := c.Name(true)
 	return stdnet.TCPAddrFromAddrPort(a)
-}
-
-func (c *ourConn) SetDeadline(t time.Time) error {
-	c.setDeadline(&c.read, t)
-	c.setDeadline(&c.write, t)
-	return nil
-}
-
-func (c *ourConn) SetReadDeadline(t time.Time) error  { c.setDeadline(&c.read, t); return nil }
-func (c *ourConn) SetWriteDeadline(t time.Time) error { c.setDeadline(&c.write, t); return nil }
-
-func (c *ourConn) setDeadline(d *time.Time, t time.Time) {
-	c.mu.Lock()
-	*d = t
-	c.mu.Unlock()
-	c.cond.Broadcast()
-	if !t.IsZero() {
-		time.AfterFunc(time.Until(t), c.cond.Broadcast)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ukvm.dev/guest/net/neighbour"
+	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
@@ -66,17 +67,7 @@ func (l *lab) receive(op uint16, mac wire.MAC, ip, target netip.Addr) {
 	l.box.Receive(p)
 }
 
-func (l *lab) pass(d int64) {
-	for end := l.now + d; ; {
-		next, ok := l.wheel.Next()
-		if !ok || next > end {
-			l.now = end
-			return
-		}
-		l.now = max(next, l.now)
-		l.wheel.Advance(l.now)
-	}
-}
+func (l *lab) pass(d int64) { nettest.Pass(&l.now, &l.wheel, d) }
 
 func (l *lab) want(out ...string) {
 	l.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
 )
@@ -48,18 +49,7 @@ func newLab(seed uint64) *lab {
 	return l
 }
 
-func (l *lab) pass(d int64) {
-	for end := l.now + d; ; {
-		next, ok := l.wheel.Next()
-		if !ok || next > end {
-			l.now = end
-			l.wheel.Advance(l.now)
-			return
-		}
-		l.now = max(next, l.now)
-		l.wheel.Advance(l.now)
-	}
-}
+func (l *lab) pass(d int64) { nettest.Pass(&l.now, &l.wheel, d) }
 
 func (l *lab) expect(t *testing.T, what string, want ...string) {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ukvm.dev/guest/net/neighbour"
+	"ukvm.dev/guest/net/nettest"
 	"ukvm.dev/guest/net/packet"
 	"ukvm.dev/guest/net/timer"
 	"ukvm.dev/guest/net/wire"
@@ -118,18 +119,7 @@ func (l *lab) advert(target netip.Addr, mac wire.MAC, flags uint8) {
 	l.message(wire.NDPNeighbourAdvert, flags, target, mac, mac, target, ourIP)
 }
 
-func (l *lab) pass(d int64) {
-	for end := l.now + d; ; {
-		next, ok := l.wheel.Next()
-		if !ok || next > end {
-			l.now = end
-			l.wheel.Advance(l.now)
-			return
-		}
-		l.now = max(next, l.now)
-		l.wheel.Advance(l.now)
-	}
-}
+func (l *lab) pass(d int64) { nettest.Pass(&l.now, &l.wheel, d) }
 
 func (l *lab) expect(what string, want ...string) {
 	l.t.Helper()

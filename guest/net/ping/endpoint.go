@@ -20,10 +20,7 @@ type Endpoint struct {
 	Raw    bool
 	Err    error // pending
 
-	TTL           uint8 // 0: the default
-	TOS           uint8
-	MulticastLink int // for what is sent to groups; 0: routing decides
-	MulticastTTL  uint8
+	dgram.Sending
 
 	// Filter has a bit set for each type of message that a raw socket does not want (RFC 3542 §3.2, raw(7)).
 	Filter [8]uint32
@@ -75,11 +72,7 @@ func (e *Endpoint) Send(data []byte, dst netip.Addr, o dgram.Options) error {
 		h.SetChecksum(wire.Checksum(m))
 	}
 	p.Src, p.Dst, p.Link, p.Proto = o.Src, dst, o.Link, proto
-	p.TTL, p.TOS = e.TTL, e.TOS
-	if dst.IsMulticast() {
-		p.TTL = e.MulticastTTL
-	}
-	o.Apply(p)
+	e.Sending.Apply(p, &o)
 	b.Down(p)
 	return nil
 }

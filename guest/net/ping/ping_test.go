@@ -97,7 +97,7 @@ func (l *lab) receive(src netip.Addr, m []byte) {
 // TestPing: requests have the socket's identifier, and replies go only to whom they are for.
 func TestPing(t *testing.T) {
 	both(t, func(t *testing.T, l *lab) {
-		a, b := l.open(&Endpoint{ID: 7, TTL: 5, TOS: 6}), l.open(&Endpoint{})
+		a, b := l.open(&Endpoint{ID: 7, Sending: dgram.Sending{TTL: 5, TOS: 6}}), l.open(&Endpoint{})
 		if b.ID == 0 || b.ID == 7 {
 			t.Fatalf("identifier %d", b.ID)
 		}

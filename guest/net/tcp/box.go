@@ -27,6 +27,7 @@ type Stats struct {
 	Timeouts           uint64 // retransmission timeouts
 	FastRecoveries     uint64
 	SpuriousRecoveries uint64 // recoveries and timeouts for what was late only, taken back
+	SpuriousTimeouts   uint64 // of those, timeouts that F-RTO has found (frto.go)
 	TailProbes         uint64
 	SACKReneged        uint64 // peers that threw away what they had acknowledged selectively
 	DuplicatesTx       uint64 // duplicates that peers have told of
@@ -55,7 +56,7 @@ type Box struct {
 
 	Limits     Limits
 	Congestion *Congestion // of new connections; nil: Cubic
-	ECN        bool        // ask for explicit congestion notification; peers that ask get it in any case
+	ECN        ECN         // of new connections
 	Stats      Stats
 
 	conns     map[flow]*Conn

@@ -105,6 +105,7 @@ type Conn struct {
 	}
 	sack        bool // negotiated (RFC 2018 §2): both ends understand the option
 	ecn         ecn
+	frto        frto
 	ackNow      bool         // an ACK is due with the next flush
 	raised      ready.Events // for Upcall, with the next flush
 	quick       int          // how many more segments are acknowledged at once

@@ -3,7 +3,7 @@
 // window of RFC 6928, the defences of RFC 5961, RFC 6528 and RFC 6056, SYN cookies (RFC 4987), path MTU discovery that
 // notices black holes (RFC 1191, RFC 4821), and RFC 6191 for reuse of TIME-WAIT. Losses are found by RACK-TLP (RFC 8985)
 // with selective acknowledgements (RFC 2018, RFC 2883) and repaired with proportional rate reduction (RFC 9937), which is
-// taken back when it was for nothing (RFC 3522, RFC 3708); with peers that have no SACK it is NewReno's recovery (RFC
+// taken back when it was for nothing (RFC 3522, RFC 3708, RFC 5682); with peers that have no SACK it is NewReno's recovery (RFC
 // 6582, RFC 3042). Routers may mark instead of dropping (ECN, RFC 3168).
 //
 //	 Conn.Read ▲                          │ Conn.Write: the one copy on the way down
@@ -26,7 +26,7 @@
 //
 // Files: conn (the control block), state, user (calls from above), listen, cookies, segment, input (what arrives),
 // opening (the handshakes), ack, recovery (phases, NewReno), selective (recovery with SACK), scoreboard, rack, tailprobe,
-// prr, undo, congestion, cubic, hystart, ecn, rtt, output, emit, sendbuffer, receive (queues and window), reassembly, report
+// prr, undo, frto, congestion, cubic, hystart, ecn, rtt, output, emit, sendbuffer, receive (queues and window), reassembly, report
 // (SACK), timers, timewait, ports, isn, failure (ICMP), pmtu, limits.
 //
 // Not here, and the reason: urgent data is received as ordinary data, which RFC 6093 §4 suggests programs ask for anyway;

@@ -9,8 +9,8 @@ import "ukvm.dev/guest/net/wire"
 //	   ▲  └── data, CWR ───────────────────────────►  │
 //	   └───────────────── ACK, ECE ◄──────────────────┘
 //
-// It is used when the peer's SYN asks for it, and asked for if Box.ECN is set. A SYN that gets no answer is repeated
-// without (§6.1.1.1). With SYN cookies, which do not remember it, it is not used.
+// Box.ECN says who may ask for it. A SYN that gets no answer is repeated without (§6.1.1.1). With SYN cookies, which do not
+// remember it, it is not used.
 type ecn struct {
 	on     bool
 	asked  bool // our SYN had ECE and CWR
@@ -18,6 +18,15 @@ type ecn struct {
 	reduce bool // CWR is to be sent with the next new data
 	point  seq  // NewReno: the window is not reduced again before that is acknowledged
 }
+
+// ECN says which new connections may use explicit congestion notification.
+type ECN uint8
+
+const (
+	ECNAnswer ECN = iota // those whose peers ask for it
+	ECNAsk               // those, and our connections ask for it
+	ECNOff               // none
+)
 
 // The ECN field of the IP header, the low bits of the traffic class (RFC 3168 §5).
 const (
@@ -34,7 +43,7 @@ func (c *Conn) synFlags() uint8 {
 		}
 		return 0
 	}
-	c.ecn.asked = c.box.ECN && c.retries == 0
+	c.ecn.asked = c.box.ECN == ECNAsk && c.retries == 0
 	if c.ecn.asked {
 		return wire.ECE | wire.CWR
 	}
@@ -48,7 +57,7 @@ func (c *Conn) negotiateECN(s *segment) {
 	case s.has(wire.ACK):
 		c.ecn.on = c.ecn.asked && got == wire.ECE
 	default:
-		c.ecn.on = c.listener != nil && got == wire.ECE|wire.CWR
+		c.ecn.on = c.listener != nil && got == wire.ECE|wire.CWR && c.box.ECN != ECNOff
 	}
 }
 

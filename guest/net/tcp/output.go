@@ -18,7 +18,7 @@ func (c *Conn) send(now int64) {
 	if c.snd.max == c.snd.una && c.snd.last != 0 && now-c.snd.last > c.rtt.timeout() {
 		c.cc.idle()
 	}
-	if c.board.lost > 0 && !c.resend(now) {
+	if c.board.lost > 0 && c.frto.step != frtoHolds && !c.resend(now) {
 		return
 	}
 	for {

@@ -99,7 +99,11 @@ func (c *Conn) newAck(n int, limited bool, now int64) {
 // duplicate ACKs.
 func (c *Conn) allowance() int {
 	if c.sack {
-		return c.cc.Size + c.board.sacked + c.board.lost // so that the pipe is what it limits
+		most := c.cc.Size + c.board.sacked + c.board.lost // so that the pipe is what it limits
+		if c.frto.step == frtoHolds {
+			most = min(most, c.frto.most.minus(c.snd.una))
+		}
+		return most
 	}
 	if c.rec.phase == open {
 		return c.cc.Size + min(c.rec.dups, dupThreshold-1)*c.snd.mss

@@ -291,7 +291,7 @@ func (p *peer) step(line string) {
 	case ">":
 		p.expect(f[1:])
 		return
-	case "state", "error", "cwnd", "ssthresh", "pipe", "phase", "pending", "conns", "waits", "events":
+	case "state", "error", "cwnd", "ssthresh", "pipe", "phase", "pending", "conns", "waits", "events", "spurious-timeouts", "retransmits":
 		p.check(f)
 		return
 	}
@@ -359,6 +359,10 @@ func (p *peer) check(f []string) {
 		got, want = [2]int{a, h}, [2]int{p.number(f, 1, 0), p.number(f, 2, 0)}
 	case "conns":
 		got, want = p.box.Conns(), p.number(f, 1, 0)
+	case "spurious-timeouts":
+		got, want = p.box.Stats.SpuriousTimeouts, uint64(p.number(f, 1, 0))
+	case "retransmits":
+		got, want = p.box.Stats.Retransmits, uint64(p.number(f, 1, 0))
 	case "waits":
 		got, want = p.box.Waiting(), p.number(f, 1, 0)
 	case "events":
@@ -491,7 +495,10 @@ func (p *peer) set(f []string) {
 	case "sndbuf":
 		o.SendBuffer = p.number(f, 2, 0)
 	case "ecn": // of the box
-		p.box.ECN = true
+		p.box.ECN = ECNAsk
+		if len(f) > 2 && f[2] == "off" {
+			p.box.ECN = ECNOff
+		}
 	case "congestion":
 		o.Congestion = CongestionNamed(f[2])
 	case "rcvmax": // of the box: lets the window be scaled

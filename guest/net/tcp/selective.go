@@ -35,7 +35,7 @@ func (c *Conn) selective(s *segment, n int, limited bool, now int64) {
 		return
 	}
 	newly := c.detectLoss(now) + c.blindLoss(n)
-	if c.undo(&d, n) {
+	if c.undo(&d, n) || c.forward(&d, n) {
 		newly = 0
 	}
 	if newly == 0 && c.congested(s) {
@@ -232,9 +232,13 @@ func (c *Conn) used(flight int) int {
 // RFC 8985 §6.3).
 func (c *Conn) timeoutSelective(now int64) {
 	r, b := &c.rec, &c.board
+	c.frto.step = frtoOff
 	if c.retries == 1 && r.phase != fast {
 		r.save(c)
 		c.cc.lost(c.used(c.flight()), now)
+		if r.phase != slow && b.len() > 0 {
+			c.frtoBegin(now)
+		}
 	}
 	if b.len() > 0 && b.list[b.head].state == sacked {
 		b.renege() // the peer has what it does not acknowledge: it has thrown it away (RFC 2018 §8)

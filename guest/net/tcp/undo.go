@@ -34,6 +34,13 @@ func (c *Conn) undo(d *delivery, n int) bool {
 	if !(d.original && n > 0) && !(d.dupBytes > 0 && r.saved.resent <= 0) {
 		return false
 	}
+	c.takeBack()
+	return true
+}
+
+// takeBack takes the reduction back: nothing was lost.
+func (c *Conn) takeBack() {
+	r := &c.rec
 	c.box.Stats.SpuriousRecoveries++
 	size, threshold := max(c.cc.Size, r.saved.Size), max(c.cc.Threshold, r.saved.Threshold)
 	c.cc.Window = r.saved.Window
@@ -42,6 +49,6 @@ func (c *Conn) undo(d *delivery, n int) bool {
 	c.board.found()
 	r.phase = open
 	r.saved = window{}
+	c.frto.step = frtoOff
 	c.touch()
-	return true
 }

@@ -31,18 +31,15 @@ const MaxGroups = 20 // Linux's igmp_max_memberships
 
 // Endpoint is one UDP end point. Exported fields may be set at any time.
 type Endpoint struct {
-	Inbox         dgram.Inbox
-	Upcall        func(raised ready.Events) // something happened
-	Err           error                     // pending
-	Link          int                       // only this interface; 0: any
-	MulticastLink int                       // for what is sent to groups; 0: routing decides
-	TTL           uint8                     // 0: the default
-	MulticastTTL  uint8
-	TOS           uint8
-	DF            bool // do not fragment what is sent: too long datagrams are ErrTooBig
-	Broadcast     bool // may send to broadcast addresses
-	ReuseAddr     bool
-	ReusePort     bool
+	Inbox  dgram.Inbox
+	Upcall func(raised ready.Events) // something happened
+	Err    error                     // pending
+	Link   int                       // only this interface; 0: any
+	dgram.Sending
+	DF        bool // do not fragment what is sent: too long datagrams are ErrTooBig
+	Broadcast bool // may send to broadcast addresses
+	ReuseAddr bool
+	ReusePort bool
 
 	// Any is the address of an end point that sends without having been bound, see route.Covers.
 	Any netip.Addr
@@ -67,7 +64,7 @@ type membership struct {
 // Open readies an end point; limit is the size of its queue in bytes.
 func (b *Box) Open(e *Endpoint, limit int) {
 	e.box = b
-	e.MulticastTTL = 1
+	e.Sending = dgram.NewSending()
 	e.Inbox.Limit, e.Inbox.Total, e.Inbox.TotalLimit = limit, &b.used, b.Memory
 }
 
@@ -253,11 +250,8 @@ func (e *Endpoint) SendWith(data []byte, to netip.AddrPort, o dgram.Options) err
 	wire.UDP(p.Prepend(wire.UDPSize)).Encode(e.port, to.Port(), n, sum.Fold())
 	p.SetPartialChecksum(wire.UDPChecksumOffset)
 	p.Src, p.Dst, p.Link, p.Proto = r.Source, dst, r.Link, wire.ProtoUDP
-	p.TTL, p.TOS, p.DF = e.TTL, e.TOS, e.DF
-	if dst.IsMulticast() {
-		p.TTL = e.MulticastTTL
-	}
-	o.Apply(p)
+	p.DF = e.DF
+	e.Sending.Apply(p, &o)
 	b.Stats.PacketsTx++
 	b.Down(p)
 	return nil

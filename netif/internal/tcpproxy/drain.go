@@ -10,18 +10,19 @@ const (
 	drainLook  = 5 * time.Millisecond
 )
 
-// Drain writes what the guest has sent, and was acknowledged, to the sockets: the guest has ended. It returns when nothing is
-// left, when no socket has taken anything for drainStall, after drainMost, or when quit is closed.
-func (p *Proxy) Drain(quit <-chan struct{}) {
+// Drain waits while the other side of a guest that has ended takes what the guest has sent and was acknowledged. owed
+// passes on what it can, and returns how many bytes are left. Drain returns when that is 0, when nothing has been taken for
+// drainStall, after drainMost, or when quit is closed.
+func Drain(quit <-chan struct{}, owed func() int) {
 	begin := time.Now()
 	moved, before := begin, -1
 	for {
-		owed := p.owed()
-		if owed == 0 || time.Since(begin) >= drainMost {
+		left := owed()
+		if left == 0 || time.Since(begin) >= drainMost {
 			return
 		}
-		if owed != before {
-			moved, before = time.Now(), owed
+		if left != before {
+			moved, before = time.Now(), left
 		} else if time.Since(moved) >= drainStall {
 			return
 		}
@@ -33,8 +34,8 @@ func (p *Proxy) Drain(quit <-chan struct{}) {
 	}
 }
 
-// owed writes what can be written, and returns how many bytes are left.
-func (p *Proxy) owed() (n int) {
+// Owed writes to the sockets what the guest has sent, as far as they take it, and returns how many bytes are left.
+func (p *Proxy) Owed() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

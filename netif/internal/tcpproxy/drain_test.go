@@ -8,7 +8,7 @@ import (
 // TestDrain fills the socket of the host and what waits for it, and has the guest end then: the host gets all of it.
 func TestDrain(t *testing.T) {
 	r, fd := opened(t, 65535, options...)
-	r.proxy.Drain(nil) // nothing is owed
+	Drain(nil, r.proxy.Owed) // nothing is owed
 	data, sent := text(60000), 0
 	for room := 65535; room > 0; {
 		n := min(room, len(data))
@@ -22,7 +22,7 @@ func TestDrain(t *testing.T) {
 	}
 	quit := make(chan struct{})
 	close(quit)
-	if r.proxy.Drain(quit); r.only().pend.size == 0 {
+	if Drain(quit, r.proxy.Owed); r.only().pend.size == 0 {
 		t.Error("all is written although the host has not read")
 	}
 	got := make(chan int)
@@ -37,7 +37,7 @@ func TestDrain(t *testing.T) {
 		}
 		got <- n
 	}()
-	r.proxy.Drain(nil)
+	Drain(nil, r.proxy.Owed)
 	if left := r.only().pend.size; left != 0 {
 		t.Errorf("%d bytes are left", left)
 	}
