@@ -336,7 +336,7 @@ func (s *space) slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) 
 		}
 	}
 	for n > 0 {
-		gpa, prot, ok := s.tables.Lookup(va)
+		next, prot, ok := s.tables.Stretch(va, n)
 		if !ok {
 			if err := s.fault(va, access); err != nil {
 				return dst, err
@@ -346,15 +346,14 @@ func (s *space) slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) 
 		if prot&access == 0 {
 			return dst, errBadAddress
 		}
-		part := min(n, hypercall.PageSize-uint64(va)%hypercall.PageSize)
-		if run.Len > 0 && run.GPA+hypercall.GPA(run.Len) == gpa && gpa != guestmem.HoleEnd {
-			run.Len += part
+		if run.Len > 0 && run.GPA+hypercall.GPA(run.Len) == next.GPA && next.GPA != guestmem.HoleEnd {
+			run.Len += next.Len
 		} else {
 			flush()
-			run = paging.Run{GPA: gpa, Len: part}
+			run = next
 		}
-		va += hypercall.GVA(part)
-		n -= part
+		va += hypercall.GVA(next.Len)
+		n -= next.Len
 	}
 	flush()
 	return dst, nil

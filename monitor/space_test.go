@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -603,5 +604,26 @@ func TestSmallRegions(t *testing.T) {
 	}
 	if present == 0 || present > 3 {
 		t.Errorf("%d regions present in a memory with room for one or two", present)
+	}
+}
+
+// BenchmarkSlices finds the memory of a buffer as drivers offer it, in pages and in a block.
+func BenchmarkSlices(b *testing.B) {
+	const buffer = 16 << 10
+	for _, size := range []uint64{MinMemory, 256 << 20} {
+		b.Run(fmt.Sprintf("%d MiB", size>>20), func(b *testing.B) {
+			s := newTestSpace(b, size, region(heap, heap+8<<20, readWrite))
+			if err := s.commit(heap, heap+4<<20, readWrite); err != nil {
+				b.Fatal(err)
+			}
+			var pieces [][]byte
+			for i := 0; b.Loop(); i++ {
+				var err error
+				at := heap + hypercall.GVA(i%200*buffer)
+				if pieces, err = s.slices(pieces[:0], at, buffer, writeBit); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

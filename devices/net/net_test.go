@@ -17,6 +17,8 @@ type ram struct {
 	b    []byte
 	slot []byte
 	q    [2]*hypercall.Queue // receive, transmit
+
+	unmapped bool // all of it
 }
 
 const (
@@ -40,7 +42,7 @@ func newRAM() *ram {
 // Slices cuts memory into pages, as guest RAM is; neighbours are joined at random places.
 func (m *ram) Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error) {
 	off := uint64(va) - ramBase
-	if off > ramSize || n > ramSize-off || off+n > 2*ramSize/3 || access == hypercall.ProtWrite && off < readOnly && n > 0 {
+	if m.unmapped || off > ramSize || n > ramSize-off || off+n > 2*ramSize/3 || access == hypercall.ProtWrite && off < readOnly && n > 0 {
 		return dst, errMemory
 	}
 	for n > 0 {
@@ -315,6 +317,111 @@ func TestMisuse(t *testing.T) {
 		if len(l.sent) > 0 {
 			t.Errorf("%s: a frame was sent", c.name)
 		}
+	}
+}
+
+// meddler is a link during whose Receive the guest changes what it has said, as one with two processors could.
+type meddler struct {
+	link
+	meddle func()
+}
+
+func (l *meddler) Receive(frames []netif.Frame) (int, error) {
+	l.meddle()
+	return l.link.Receive(frames)
+}
+
+// TestReceiveChanged has the guest point descriptors elsewhere, shorten chains and offer others once their memory has been
+// looked at: frames go where it was looked at, or the guest ends, and nothing else is written to.
+func TestReceiveChanged(t *testing.T) {
+	const buffer, n, maxFrame = 2048, 16, 4000
+	place := func(i int) uint64 { return ramBase + readOnly + uint64(i)*buffer }
+	elsewhere := uint64(readOnly + n*buffer)
+	for _, c := range []struct {
+		name string
+		do   func(q *hypercall.Queue)
+	}{
+		{"addresses", func(q *hypercall.Queue) {
+			for i := range n {
+				q.Desc[i].Addr = hypercall.GVA(ramBase + elsewhere)
+			}
+		}},
+		{"addresses of nothing", func(q *hypercall.Queue) { clear(q.Desc[:]) }},
+		{"lengths", func(q *hypercall.Queue) {
+			for i := range n {
+				q.Desc[i].Len = 1 << 30
+			}
+		}},
+		{"shorter lengths", func(q *hypercall.Queue) {
+			for i := range n {
+				q.Desc[i].Len = 1
+			}
+		}},
+		{"a chain goes on", func(q *hypercall.Queue) {
+			for i := range n {
+				q.Desc[i].Flags, q.Desc[i].Next = hypercall.DescWrite|hypercall.DescNext, uint16(i)
+			}
+		}},
+		{"heads", func(q *hypercall.Queue) {
+			for i := range q.Avail.Ring {
+				q.Avail.Ring[i] = 0xffff
+			}
+		}},
+		{"fewer than there were", func(q *hypercall.Queue) { q.Avail.Index = 0 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := newRAM()
+			l := &meddler{}
+			d := New(l, netif.Features{}, maxFrame, m.slot, m)
+			for i := range n {
+				m.offer(0, uint16(i), hypercall.DescWrite, [2]uint64{place(i), buffer})
+			}
+			frame := bytes.Repeat([]byte("frame"), maxFrame/5)
+			l.give = []given{{data: frame}}
+			l.meddle = func() { c.do(m.q[0]) }
+			_, err := d.Serve() // what it says of the next chains depends on the case
+			if err != nil && !errors.Is(err, ErrGuest) && !errors.Is(err, errMemory) {
+				t.Fatal(err)
+			}
+			q := m.q[0]
+			if d.Counters.RxFrames != 1 || q.Used.Index != 2 || q.Used.Ring[0] != (hypercall.UsedElem{ID: 0, Len: buffer}) ||
+				q.Used.Ring[1] != (hypercall.UsedElem{ID: 1, Len: uint32(len(frame) + hypercall.NetHeaderSize - buffer)}) {
+				t.Errorf("%d frames; used %d: %v", d.Counters.RxFrames, q.Used.Index, q.Used.Ring[:2])
+			}
+			got := m.b[readOnly+hypercall.NetHeaderSize:][:len(frame)]
+			if !bytes.Equal(got, frame) {
+				t.Error("the frame is not where its memory was")
+			}
+			if rest := m.b[readOnly+hypercall.NetHeaderSize+len(frame):]; !bytes.Equal(rest, make([]byte, len(rest))) {
+				t.Error("something was written behind the frame's memory")
+			}
+			if !bytes.Equal(m.b[:readOnly], make([]byte, readOnly)) {
+				t.Error("something was written before the frame's memory")
+			}
+		})
+	}
+}
+
+// TestReceiveUnmapped: memory that was looked at and not used is looked at again after the guest has run, which may have
+// unmapped it.
+func TestReceiveUnmapped(t *testing.T) {
+	m, l := newRAM(), &link{}
+	d := New(l, netif.Features{}, 1500, m.slot, m)
+	for i := range 8 {
+		m.offer(0, uint16(i), hypercall.DescWrite, [2]uint64{ramBase + readOnly + uint64(i)*2048, 2048})
+	}
+	l.give = []given{{data: make([]byte, 100)}}
+	if moved, err := d.Serve(); !moved || err != nil {
+		t.Fatal(moved, err)
+	}
+	m.unmapped = true
+	data := bytes.Repeat([]byte{1}, 100)
+	l.give = []given{{data: data}}
+	if _, err := d.Serve(); !errors.Is(err, errMemory) {
+		t.Errorf("buffers that are gone: %v", err)
+	}
+	if bytes.Contains(m.b, data) || d.Counters.RxFrames != 1 {
+		t.Errorf("a frame was stored in memory that the guest has unmapped; %d frames", d.Counters.RxFrames)
 	}
 }
 

@@ -107,6 +107,9 @@ func (b *blockModel) check(t *testing.T, tables *Tables, ram *guestmem.RAM, va h
 	if ok != want.present || ok && (gpa != want.gpa+5 || prot != b.prot) {
 		t.Fatalf("Lookup(%#x) = %#x, %d, %v; want %+v", at, gpa, prot, ok, want)
 	}
+	if run, _, ok := tables.Stretch(at+5, 2*LargeSize); ok && b.state == shown && run.Len != LargeSize-uint64(i*page)-5 {
+		t.Fatalf("Stretch(%#x) ends after %d bytes, and is in page %d of a block", at+5, run.Len, i)
+	}
 	n, got := tables.Held(at)
 	if got != held {
 		t.Fatalf("Held(%#x) says %v, want %v", at, got, held)

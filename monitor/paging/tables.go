@@ -153,16 +153,22 @@ func (t *Tables) install(va hypercall.GVA, gpa hypercall.GPA, n uint64, bits uin
 // entry finds the last entry on va's way, and how much address space it covers: one of level 1, a large one, or that of
 // the table that is missing, which is 0.
 func (t *Tables) entry(va hypercall.GVA) (e uint64, span hypercall.GVA) {
+	table, level := t.last(va)
+	return get(table, index(va, level)), spanOf(level)
+}
+
+// last finds the table in which va's way ends.
+func (t *Tables) last(va hypercall.GVA) (table []byte, level int) {
 	number := va / LargeSize
 	known := &t.leaves[number%leafCache]
 	if known.table != nil && known.number == number {
-		return get(known.table, index(va, 1)), hypercall.PageSize
+		return known.table, 1
 	}
-	table, level := t.find(va, 1)
+	table, level = t.find(va, 1)
 	if level == 1 {
 		*known = leaf{number, table}
 	}
-	return get(table, index(va, level)), spanOf(level)
+	return table, level
 }
 
 // find returns the table of a level for va, or the one above it where the way ends: with an entry that leads to none.
@@ -183,18 +189,41 @@ func spanOf(level int) hypercall.GVA { return 1 << (12 + 9*(level-1)) }
 
 // Lookup returns the frame that va shows; ok is false if no page is present. prot is its protection for the guest.
 func (t *Tables) Lookup(va hypercall.GVA) (gpa hypercall.GPA, prot uint32, ok bool) {
-	e, span := t.entry(va)
+	r, prot, ok := t.Stretch(va, 1)
+	return r.GPA, prot, ok
+}
+
+// Stretch returns the frames that va shows and what follows it, of n > 0 bytes at most: as far as they are neighbours, are
+// protected alike, and are found on one way. ok is false if no page is present at va.
+func (t *Tables) Stretch(va hypercall.GVA, n uint64) (r Run, prot uint32, ok bool) {
+	table, level := t.last(va)
+	i, span := index(va, level), spanOf(level)
+	e := get(table, i)
 	if e&(present|user) != present|user {
-		return 0, 0, false
+		return r, 0, false
 	}
-	prot = hypercall.ProtRead
+	r = Run{GPA: hypercall.GPA(e&addressMask) + hypercall.GPA(va%span), Len: uint64(span - va%span)}
+	for step := uint64(span); level == 1 && r.Len < n && i+1 < entries; r.Len += step {
+		// The next page's frame is the next one, which is never the first behind the hole: RAM ends before that.
+		i, e = i+1, e+step
+		if get(table, i) != e {
+			break
+		}
+	}
+	r.Len = min(r.Len, n)
+	return r, protOf(e), true
+}
+
+// protOf is the protection for the guest of what an entry shows.
+func protOf(e uint64) uint32 {
+	prot := uint32(hypercall.ProtRead)
 	if e&writable != 0 {
 		prot |= hypercall.ProtWrite
 	}
 	if e&noExecute == 0 {
 		prot |= hypercall.ProtExec
 	}
-	return hypercall.GPA(e&addressMask) + hypercall.GPA(va%span), prot, true
+	return prot
 }
 
 // Held returns how many bytes from va on, up to the end of the entry, have frames, present or parked (held), or have

@@ -210,6 +210,15 @@ func (m model) check(t *testing.T, tables *Tables, ram *guestmem.RAM, base hyper
 		if ok != want.present || ok && (gpa != p.gpa+123 || prot != p.prot) {
 			t.Fatalf("Lookup(%#x) = %#x, %d, %v; want %#x, %d, %v", va+123, gpa, prot, ok, p.gpa+123, p.prot, want.present)
 		}
+		for _, n := range []uint64{1, page - 123, page - 122, 3 * page, windowPages * page} {
+			got, prot, ok := tables.Stretch(va+123, n)
+			if !ok {
+				continue // as Lookup, which is tested above
+			}
+			if want := m.stretch(va, 123, n); got != (Run{p.gpa + 123, want}) || prot != p.prot {
+				t.Fatalf("Stretch(%#x, %d) = %+v, %d; want %#x, %d bytes, %d", va+123, n, got, prot, p.gpa+123, want, p.prot)
+			}
+		}
 		switch n, got := tables.Held(va + 8); {
 		case got != held:
 			t.Fatalf("Held(%#x) says %v, want %v", va, got, held)
@@ -219,6 +228,19 @@ func (m model) check(t *testing.T, tables *Tables, ram *guestmem.RAM, base hyper
 			t.Fatalf("Held(%#x) speaks for %d bytes, which are not alike", va, n)
 		}
 	}
+}
+
+// stretch is how many of n bytes lie in neighbouring frames alike in protection, from an offset in the page at va on, up to
+// the next table.
+func (m model) stretch(va hypercall.GVA, offset, n uint64) uint64 {
+	first, have := m[va], page-offset
+	for next := va + page; have < n && next%LargeSize != 0; next += page {
+		if p, ok := m[next]; !ok || p.prot != first.prot || p.gpa != first.gpa+hypercall.GPA(next-va) {
+			break
+		}
+		have += page
+	}
+	return min(have, n)
 }
 
 // anyOther reports whether a page in [start, end) differs from held.

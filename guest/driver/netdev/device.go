@@ -129,22 +129,30 @@ func (d *Device) collect() bool {
 		if p == nil {
 			break
 		}
-		if q := d.small(p, n); q != nil {
+		if d.missing > 0 {
+			d.partial.AppendBlock(p, n)
+			d.missing--
 			d.rx.offer(p, hypercall.DescWrite)
-			p = q
+		} else if q := d.small(p, n); q != nil {
+			d.rx.offer(p, hypercall.DescWrite)
+			d.begin(q, n)
 		} else {
 			d.fill(1)
+			d.begin(p, n)
 		}
-		d.assemble(p, n)
+		if d.partial != nil && d.missing == 0 {
+			d.batch = append(d.batch, d.partial)
+			d.partial = nil
+		}
 	}
 	d.rx.mem.Avail.Event = d.rx.used
 	return len(d.batch) > 0
 }
 
-// small returns a copy of a frame of n bytes that would waste the buffer it lies in, else nil. What goes on in another
-// buffer has filled this one.
+// small returns a copy of a frame's first n bytes that would waste the buffer they lie in, else nil. If more of the frame is
+// to come, they have filled the buffer.
 func (d *Device) small(p *packet.Packet, n int) *packet.Packet {
-	if d.size == packet.Small || n > packet.Small || d.missing > 0 {
+	if d.size == packet.Small || n > packet.Small {
 		return nil
 	}
 	q := d.pool.Receive(n)
@@ -152,21 +160,12 @@ func (d *Device) small(p *packet.Packet, n int) *packet.Packet {
 	return q
 }
 
-// assemble joins the buffers of a frame; the first one's header says how many there are.
-func (d *Device) assemble(p *packet.Packet, n int) {
+// begin takes the first n bytes of a frame, whose header says how many buffers more it has.
+func (d *Device) begin(p *packet.Packet, n int) {
 	p.Truncate(n)
-	if d.missing > 0 {
-		d.partial.Append(p)
-		d.missing--
-	} else {
-		if !p.DecodeNet() {
-			p.Release()
-			return
-		}
-		d.partial, d.missing = p, int(p.Net.NumBuffers)-1
+	if !p.DecodeNet() {
+		p.Release()
+		return
 	}
-	if d.missing <= 0 {
-		d.batch = append(d.batch, d.partial)
-		d.partial, d.missing = nil, 0
-	}
+	d.partial, d.missing = p, max(int(p.Net.NumBuffers)-1, 0)
 }

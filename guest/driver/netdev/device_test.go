@@ -297,3 +297,39 @@ func TestBuffers(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkReceive takes frames of 64 KiB out of the ring and releases them, as a reader that keeps up does. What the monitor
+// does of it is not counted, nor is a copy.
+func BenchmarkReceive(b *testing.B) {
+	var pool packet.Pool
+	w := newWireWith(offloads, 1500)
+	d := newDevice(w.queue(0), w.queue(1), longest(65535), 256<<20, &pool)
+	f := frame{hypercall.NetHeader{Flags: hypercall.NeedsCsum}, string(make([]byte, 14+20+32+45*1448))}
+	const batch = 40
+	for i := 0; b.Loop(); i++ {
+		if i%batch == 0 {
+			b.StopTimer()
+			for range batch {
+				w.give = append(w.give, f)
+			}
+			if _, err := w.Serve(); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+		if i%batch == batch-1 {
+			n := 0
+			for d.collect() {
+				for _, p := range d.batch {
+					p.Release()
+					n++
+				}
+				clear(d.batch)
+				d.batch = d.batch[:0]
+			}
+			if n != batch {
+				b.Fatalf("%d frames of %d", n, batch)
+			}
+		}
+	}
+}

@@ -179,6 +179,18 @@ func (p *Packet) Append(q *Packet) {
 	q.Release()
 }
 
+// AppendBlock moves what a device has stored in q, from Receive, behind the contents of p: the first n bytes, with the block
+// they lie in. q gets another block in its place, to be filled.
+func (p *Packet) AppendBlock(q *Packet, n int) {
+	if n == 0 {
+		return
+	}
+	p.rest = append(p.rest, part{q.buf.Data[:n], q.buf})
+	p.length += n
+	q.buf = q.pool.Buf(len(q.buf.Data))
+	q.mem, q.end, q.length = q.buf.Data, len(q.buf.Data), len(q.buf.Data)
+}
+
 // CopyOut copies from the packet's start into b and returns how much.
 func (p *Packet) CopyOut(b []byte) int {
 	n := copy(b, p.mem[p.off:p.end])

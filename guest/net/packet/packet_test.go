@@ -45,12 +45,23 @@ func TestAgainstModel(t *testing.T) {
 			p = pool.Receive(len(model))
 			p.Truncate(copy(p.Bytes(), model))
 			room = 0
-			if r.IntN(2) == 0 {
-				more := random(1 + r.IntN(300))
+			switch more := random(r.IntN(300)); r.IntN(3) {
+			case 0:
 				q := pool.Receive(len(more))
 				q.Truncate(copy(q.Bytes(), more))
 				p.Append(q)
 				model = append(model, more...)
+			case 1:
+				q := pool.Receive(len(more))
+				room := q.Len()
+				copy(q.Bytes(), more)
+				p.AppendBlock(q, len(more))
+				model = append(model, more...)
+				if q.Len() != room || len(q.Bytes()) != room {
+					t.Fatalf("seed %d: a packet for %d bytes has now %d", seed, room, q.Len())
+				}
+				clear(q.Bytes()) // the device stores the next one there
+				q.Release()
 			}
 		}
 		for range 10 {
