@@ -20,6 +20,8 @@ type end interface {
 	bears() bool
 	// settled returns an error as long as something of a connection is left, other than TIME-WAIT.
 	settled() error
+	// counters are the implementation's own, to explain what came out.
+	counters() counters
 	// close ends it.
 	close()
 }
