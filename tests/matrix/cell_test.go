@@ -12,14 +12,15 @@ type cell struct {
 	name   string
 	faults nettest.Faults // both ways; half the round trip is its Delay
 	mtu    int            // of both ends
+	v6     bool           // over IPv6, else over IPv4
 	hole   int            // longest IP packet that passes, the longer ones vanish; 0: all pass
 	outage bool           // once in a transfer everything is lost for a while
 	sample bool           // in the sample, too
 	cost   int            // of load, where load is what one machine bears at once
 }
 
-// load is how much of cells' cost runs at a time.
-const load = 8
+// load is how much of cells' cost runs at a time. With a cost of 1 a cell takes a twentieth of a processor, and waits.
+const load = 16
 
 // exact reports whether the network loses nothing of itself. A gigabyte passes then, where there is ten seconds' worth otherwise.
 func (c *cell) exact() bool {
@@ -29,7 +30,7 @@ func (c *cell) exact() bool {
 
 // plain reports whether the network is perfect, and usual.
 func (c *cell) plain() bool {
-	return c.faults == (nettest.Faults{}) && c.mtu == 1500 && c.hole == 0 && !c.outage
+	return c.faults == (nettest.Faults{}) && c.mtu == 1500 && !c.v6 && c.hole == 0 && !c.outage
 }
 
 // Times are nanoseconds.
@@ -56,6 +57,7 @@ func cells() (all []cell) {
 	for _, mtu := range []int{1500, 576, 1280, 4000, 9000} {
 		add(cell{name: fmt.Sprintf("clean, MTU %d", mtu), mtu: mtu, sample: mtu == 1500, cost: load})
 	}
+	add(cell{name: "clean, IPv6", v6: true, cost: load})
 	for _, loss := range []float64{0.1, 1, 5} {
 		add(cell{name: fmt.Sprintf("loss %g %%", loss), faults: nettest.Faults{Loss: loss * percent}, cost: load})
 	}
@@ -80,6 +82,7 @@ func cells() (all []cell) {
 	add(cell{name: "20 ms, 5 ms of jitter, loss 0.1 %", faults: delay(20, nettest.Faults{Jitter: 5 * ms, Loss: 0.1 * percent}), cost: 1})
 	add(cell{name: "20 ms, loss 1 %, MTU 576", faults: delay(20, nettest.Faults{Loss: percent}), mtu: 576, cost: 1})
 	add(cell{name: "20 ms, loss 1 %, MTU 9000", faults: delay(20, nettest.Faults{Loss: percent}), mtu: 9000, cost: 1})
+	add(cell{name: "20 ms, loss 1 %, IPv6", faults: delay(20, nettest.Faults{Loss: percent}), v6: true, sample: true, cost: 1})
 	add(cell{name: "40 ms, 100 Mbit/s, 20 ms of queue", faults: delay(40, nettest.Faults{Rate: 100 * mbit, Queue: 20 * ms}), cost: 1})
 	add(cell{name: "40 ms, 10 Mbit/s, 100 ms of queue", faults: delay(40, nettest.Faults{Rate: 10 * mbit, Queue: 100 * ms}), cost: 1})
 	add(cell{name: "20 ms, hole above 1280", faults: delay(20, nettest.Faults{Rate: 100 * mbit}), hole: 1280, sample: true, cost: 1})

@@ -20,6 +20,8 @@ type end interface {
 	bears() bool
 	// settled returns an error as long as something of a connection is left, other than TIME-WAIT.
 	settled() error
+	// counters are the implementation's own, to explain what came out.
+	counters() counters
 	// close ends it.
 	close()
 }
@@ -40,12 +42,13 @@ type conn interface {
 	isReset(err error) bool
 }
 
-// plug is where an end puts its frames, and learns what to do with those that arrive. Addresses are 10.99.0.1 and .2, by the
-// index of the direction it sends in.
+// plug is where an end puts its frames, and learns what to do with those that arrive. Addresses are 10.99.0.1 and .2, or
+// fd99::1 and ::2, by the index of the direction it sends in.
 type plug struct {
 	cable *cable
 	index int
 	mtu   int
+	v6    bool
 }
 
 func (p plug) send(frames [][]byte) { p.cable.dirs[p.index].send(frames) }
@@ -53,6 +56,15 @@ func (p plug) send(frames [][]byte) { p.cable.dirs[p.index].send(frames) }
 // receive sets who gets what arrives. It must be called before anything is sent.
 func (p plug) receive(f func(frames [][]byte)) { p.cable.dirs[1-p.index].deliver = f }
 
-func (p plug) addr() netip.Addr { return netip.AddrFrom4([4]byte{10, 99, 0, byte(1 + p.index)}) }
+// prefix is the end's address, and what is on the cable.
+func (p plug) prefix() netip.Prefix {
+	host := byte(1 + p.index)
+	if p.v6 {
+		return netip.PrefixFrom(netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: host}), 64)
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 99, 0, host}), 24)
+}
+
+func (p plug) addr() netip.Addr { return p.prefix().Addr() }
 
 func (p plug) mac() [6]byte { return [6]byte{2, 0, 10, 99, 0, byte(1 + p.index)} }

@@ -15,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -22,19 +23,23 @@ import (
 
 // gvisor is an end with gVisor's netstack.
 type gvisor struct {
-	stack   *stack.Stack
-	link    *channel.Endpoint
-	addr    netip.Addr
-	stop    func()
-	running sync.WaitGroup
+	stack    *stack.Stack
+	link     *channel.Endpoint
+	addr     netip.Addr
+	protocol tcpip.NetworkProtocolNumber
+	stop     func()
+	running  sync.WaitGroup
 }
 
 const nicID = 1
 
 func newGvisor(p plug) (end, error) {
-	g := &gvisor{addr: p.addr()}
+	g := &gvisor{addr: p.addr(), protocol: ipv4.ProtocolNumber}
+	if p.v6 {
+		g.protocol = ipv6.ProtocolNumber
+	}
 	g.stack = stack.New(stack.Options{
-		NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols: []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocolWithOptions(ipv6.Options{})},
 		// With NewReno: its CUBIC stops sending for good after some losses, without a timeout.
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol},
 	})
@@ -48,8 +53,8 @@ func newGvisor(p plug) (end, error) {
 	if err := g.stack.CreateNIC(nicID, ethernet.New(g.link)); err != nil {
 		return nil, gvisorError{err}
 	}
-	prefix := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(p.addr().As4()), PrefixLen: 24}
-	err := g.stack.AddProtocolAddress(nicID, tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: prefix},
+	prefix := tcpip.AddressWithPrefix{Address: tcpip.AddrFromSlice(p.addr().AsSlice()), PrefixLen: p.prefix().Bits()}
+	err := g.stack.AddProtocolAddress(nicID, tcpip.ProtocolAddress{Protocol: g.protocol, AddressWithPrefix: prefix},
 		stack.AddressProperties{})
 	if err != nil {
 		return nil, gvisorError{err}
@@ -108,13 +113,13 @@ func (g *gvisor) settled() error { return nil }
 
 func (g *gvisor) endpoint(local uint16) (tcpip.Endpoint, *waiter.Queue, error) {
 	q := new(waiter.Queue)
-	ep, err := g.stack.NewEndpoint(tcp.ProtocolNumber, ipv4.ProtocolNumber, q)
+	ep, err := g.stack.NewEndpoint(tcp.ProtocolNumber, g.protocol, q)
 	if err != nil {
 		return nil, nil, gvisorError{err}
 	}
 	if local != 0 {
 		ep.SocketOptions().SetReuseAddress(true)
-		if err := ep.Bind(tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFrom4(g.addr.As4()), Port: local}); err != nil {
+		if err := ep.Bind(tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(g.addr.AsSlice()), Port: local}); err != nil {
 			ep.Close()
 			return nil, nil, gvisorError{err}
 		}
@@ -142,7 +147,7 @@ func (g *gvisor) dial(local uint16, to netip.AddrPort) (conn, error) {
 	entry, ready := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventErr | waiter.EventHUp)
 	q.EventRegister(&entry)
 	defer q.EventUnregister(&entry)
-	e := ep.Connect(tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFrom4(to.Addr().As4()), Port: to.Port()})
+	e := ep.Connect(tcpip.FullAddress{NIC: nicID, Addr: tcpip.AddrFromSlice(to.Addr().AsSlice()), Port: to.Port()})
 	if _, ok := e.(*tcpip.ErrConnectStarted); ok {
 		select {
 		case <-ready:

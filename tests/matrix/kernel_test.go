@@ -74,13 +74,23 @@ func (k *kernel) tap(p plug) error {
 		return err
 	}
 	k.file = os.NewFile(uintptr(fd), "tap0")
+	if p.v6 {
+		for name, value := range map[string]string{"accept_ra": "0", "disable_ipv6": "0"} { // which the namespace sets
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/tap0/"+name, []byte(value), 0); err != nil {
+				return err
+			}
+		}
+	}
 	mac := p.mac()
 	// The device's queue is longer than any window: what Linux sends is lost on the cable, not before.
 	return errors.Join(
 		netlink.LinkSetHardwareAddr(tap, mac[:]),
 		netlink.LinkSetMTU(tap, p.mtu),
 		netlink.LinkSetTxQLen(tap, 20000),
-		netlink.AddrAdd(tap, &netlink.Addr{IPNet: &net.IPNet{IP: p.addr().AsSlice(), Mask: net.CIDRMask(24, 32)}}),
+		netlink.AddrAdd(tap, &netlink.Addr{
+			IPNet: &net.IPNet{IP: p.addr().AsSlice(), Mask: net.CIDRMask(p.prefix().Bits(), p.addr().BitLen())},
+			Flags: unix.IFA_F_NODAD, // to be used at once
+		}),
 		netlink.LinkSetUp(tap),
 	)
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -141,15 +142,17 @@ func (c *cell) behave(t *testing.T, s scale, r *rig, from int) {
 type contender struct {
 	rig  *rig
 	from int
-	sum  float64
-	n    int
+	runs []float64 // bytes a second
 }
 
 func (k *contender) name() string {
 	return k.rig.ends[k.from].name() + " to " + k.rig.ends[1-k.from].name()
 }
 
-func (k *contender) mean() float64 { return k.sum / float64(k.n) }
+func (k *contender) median() float64 {
+	s := slices.Sorted(slices.Values(k.runs))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
 
 // measure takes turns until goodput is enough, or will not be.
 func (c *cell) measure(t *testing.T, s scale, ours, linux, gvisor *rig) {
@@ -164,28 +167,29 @@ func (c *cell) measure(t *testing.T, s scale, ours, linux, gvisor *rig) {
 			if i >= 3 && (round > 0 || k.rig.stuck(k.from)) {
 				continue // nobody to compare with, or nothing to measure
 			}
+			sender := k.rig.ends[k.from]
+			before := sender.counters()
 			goodput, err := k.rig.transfer(k.from, k.rig.amount(k.from, s))
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v; %s", err, sender.counters().since(before))
 			}
-			t.Logf("%s: %.4g MB/s", k.name(), goodput/1e6)
-			k.sum += goodput
-			k.n++
+			t.Logf("%s: %.4g MB/s; %s", k.name(), goodput/1e6, sender.counters().since(before))
+			k.runs = append(k.runs, goodput)
 		}
-		enough := min(send.mean(), receive.mean()) >= atLeast*peer.mean()
+		enough := min(send.median(), receive.median()) >= atLeast*peer.median()
 		if round+1 >= least && enough {
 			break
 		}
 	}
 	for _, k := range all {
-		if k.n == 0 {
+		if len(k.runs) == 0 {
 			continue
 		}
-		figure(t, c, k.name(), k.mean()/1e6, "MB/s")
+		figure(t, c, k.name(), k.median()/1e6, "MB/s")
 	}
 	for _, k := range []*contender{send, receive} {
-		ratio := k.mean() / peer.mean()
-		figure(t, c, "ratio of "+k.name(), ratio, fmt.Sprintf("(%d runs)", k.n))
+		ratio := k.median() / peer.median()
+		figure(t, c, "ratio of "+k.name(), ratio, fmt.Sprintf("(%d runs)", len(k.runs)))
 		if s.judge && ratio < atLeast {
 			t.Errorf("%s has %.2f of Linux's goodput", k.name(), ratio)
 		}

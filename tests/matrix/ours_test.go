@@ -17,13 +17,14 @@ import (
 // ours is an end with our stack.
 type ours struct {
 	stack *net.Stack
+	v6    bool
 }
 
 // memory is what a stack of ours has: enough for the largest windows there are.
 const memory = 512 << 20
 
 func newOurs(p plug) (end, error) {
-	o := &ours{net.New(net.Config{Memory: memory})}
+	o := &ours{net.New(net.Config{Memory: memory}), p.v6}
 	out := make([]byte, frameMax)
 	frames := make([][]byte, 1)
 	card, err := o.stack.AddCard(net.Card{
@@ -52,7 +53,13 @@ func newOurs(p plug) (end, error) {
 		}
 		card.Receive(packets)
 	})
-	return o, card.Configure(hypercall.NetConfig{Addr: p.addr().As4(), Prefix: 24})
+	c := hypercall.NetConfig{}
+	if bits := uint32(p.prefix().Bits()); p.v6 {
+		c.Flags, c.IP6.Addr, c.IP6.Prefix = hypercall.NetIP6, p.addr().As16(), bits
+	} else {
+		c.Addr, c.Prefix = p.addr().As4(), bits
+	}
+	return o, card.Configure(c)
 }
 
 func (o *ours) name() string { return "ours" }
@@ -73,7 +80,11 @@ func (o *ours) settled() (err error) {
 }
 
 func (o *ours) socket(local uint16) (*ourConn, error) {
-	k, e := o.stack.Socket(syscall.SOCK_STREAM, 0)
+	make, unspecified := o.stack.Socket, netip.IPv4Unspecified()
+	if o.v6 {
+		make, unspecified = o.stack.Socket6, netip.IPv6Unspecified()
+	}
+	k, e := make(syscall.SOCK_STREAM, 0)
 	if e != 0 {
 		return nil, e
 	}
@@ -81,7 +92,7 @@ func (o *ours) socket(local uint16) (*ourConn, error) {
 	if local != 0 {
 		e = k.SetOption(syscall.SOL_SOCKET, syscall.SO_REUSEADDR, []byte{1, 0, 0, 0})
 		if e == 0 {
-			e = k.Bind(netip.AddrPortFrom(netip.IPv4Unspecified(), local))
+			e = k.Bind(netip.AddrPortFrom(unspecified, local))
 		}
 	}
 	if e != 0 {

@@ -42,7 +42,7 @@ func newRig(t *testing.T, c *cell, makers ...maker) *rig {
 		}
 	})
 	for i := range r.plugs {
-		r.plugs[i] = plug{r.cable, i, c.mtu}
+		r.plugs[i] = plug{r.cable, i, c.mtu, c.v6}
 		r.plugs[i].receive(func([][]byte) {}) // until there is somebody
 	}
 	for i, mk := range makers {

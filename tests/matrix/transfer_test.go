@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -29,15 +31,22 @@ type amount struct {
 	time time.Duration
 }
 
-// patience is how long any single thing may take.
-const patience = 10 * time.Minute
+// patience is how long nothing may happen. With the least retransmission timeout it takes eight losses in a row to be silent
+// that long, six of a SYN.
+const patience = time.Minute
+
+// lead is by how much a writer may be ahead of the reader, in bytes, with another quarter of what has arrived: what has been
+// written when the time is over must arrive, too, and send buffers of megabytes take minutes where kilobytes pass in a second.
+const lead = 512 << 10
 
 // transfer writes into one end of a connection, closes its writing side, and compares what comes out of the other.
 // Goodput is in bytes a second: of the whole or, if the amount is a time, of what had arrived by then.
 func transfer(from, to conn, a amount) (goodput float64, err error) {
 	start := time.Now()
-	from.SetDeadline(start.Add(patience))
+	from.SetDeadline(time.Time{}) // the reader sees to it that it ends
 	to.SetDeadline(start.Add(patience))
+	renewed := start
+	arrived := newMark()
 	type result struct {
 		n   int64
 		err error
@@ -49,6 +58,8 @@ func transfer(from, to conn, a amount) (goodput float64, err error) {
 			b := noise[r.n%period:][:chunk]
 			if a.size > 0 {
 				b = b[:min(chunk, a.size-r.n)]
+			} else {
+				arrived.wait((r.n - lead) * 4 / 5)
 			}
 			var n int
 			n, r.err = from.Write(b)
@@ -72,9 +83,15 @@ func transfer(from, to conn, a amount) (goodput float64, err error) {
 			break
 		}
 		got += int64(n)
+		arrived.set(got)
+		if now := time.Now(); n > 0 && now.Sub(renewed) > time.Second {
+			renewed = now
+			to.SetDeadline(now.Add(patience))
+		}
 	}
 	took := time.Since(start)
 	if err != io.EOF {
+		arrived.set(math.MaxInt64)
 		from.abort() // the writer gives up
 		w := <-written
 		return 0, fmt.Errorf("after %d bytes and %.1f s: %w (writer: %d, %v)", got, took.Seconds(), err, w.n, w.err)
@@ -86,4 +103,33 @@ func transfer(from, to conn, a amount) (goodput float64, err error) {
 		goodput = float64(got) / took.Seconds()
 	}
 	return goodput, nil
+}
+
+// mark is how far something has come.
+type mark struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	at   int64
+}
+
+func newMark() *mark {
+	m := &mark{}
+	m.cond = sync.NewCond(&m.mu)
+	return m
+}
+
+func (m *mark) set(at int64) {
+	m.mu.Lock()
+	m.at = at
+	m.mu.Unlock()
+	m.cond.Signal()
+}
+
+// wait returns when it has come as far as at.
+func (m *mark) wait(at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.at < at {
+		m.cond.Wait()
+	}
 }

@@ -163,11 +163,20 @@ func (c *cable) release() {
 	}
 }
 
-// isSYN reports whether a frame has a SYN without ACK.
+// isSYN reports whether a frame has a SYN without ACK. Neither IPv4 options nor IPv6 extension headers are expected.
 func isSYN(f []byte) bool {
-	const ip = wire.EthernetSize
-	return len(f) >= ip+wire.IPv4Size+wire.TCPSize && f[12] == 8 && f[13] == 0 && f[ip+9] == wire.ProtoTCP &&
-		f[ip+int(f[ip]&15)*4+13]&(wire.SYN|wire.ACK) == wire.SYN
+	var tcp int
+	switch {
+	case len(f) < wire.EthernetSize+wire.IPv4Size:
+		return false
+	case f[12] == 8 && f[13] == 0 && f[wire.EthernetSize+9] == wire.ProtoTCP:
+		tcp = wire.EthernetSize + wire.IPv4Size
+	case f[12] == 0x86 && f[13] == 0xdd && f[wire.EthernetSize+6] == wire.ProtoTCP:
+		tcp = wire.EthernetSize + wire.IPv6Size
+	default:
+		return false
+	}
+	return len(f) >= tcp+wire.TCPSize && f[tcp+13]&(wire.SYN|wire.ACK) == wire.SYN
 }
 
 // plain reports whether frames arrive at the moment they are sent, within send.

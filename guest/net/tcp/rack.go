@@ -70,7 +70,7 @@ func (d *delivery) take(n int, end seq, f *flight) {
 		}
 		d.oldest, d.newest = min(d.oldest, f.at), max(d.newest, f.at)
 	} else if d.echoes && d.head && int32(d.echo-d.stamp(f.at)) < 0 {
-		d.original = true
+		d.original = d.original || !f.again // of more than two, it may be the first copy
 		return
 	} else if d.now-f.at < d.minRTT {
 		return // too early to be the copy's

@@ -8,7 +8,8 @@ type rtt struct {
 	srtt, rttvar int64 // 0: no sample yet
 	min          int64 // least sample of the last minutes
 	minAt        int64 // when it was taken
-	due          int64 // when the next one is to be taken (selective.go)
+	taken        int64 // when the last sample was,
+	due          int64 // and when the next one is to be taken (selective.go)
 	rto          int64
 	backoff      uint8
 	timing       bool

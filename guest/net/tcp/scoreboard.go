@@ -25,7 +25,8 @@ type flight struct {
 	at     int64 // when it was sent last
 	end    seq
 	state  fate
-	resent bool // more than once
+	resent bool // sent more than once,
+	again  bool // and more than twice
 }
 
 // fate is what has become of a range.
@@ -174,7 +175,7 @@ func (b *scoreboard) sack(start, end seq, mss int, d *delivery) {
 		}
 		b.sacked += n
 		d.take(n, e, &f)
-		b.list[at].state, b.list[at].resent = sacked, false
+		b.list[at].state, b.list[at].resent, b.list[at].again = sacked, false, false
 		i = b.merge(at)
 	}
 }
@@ -279,11 +280,12 @@ func (b *scoreboard) again(i, n int, now int64, mss int) {
 		b.lost -= n
 	}
 	b.resent = maxSeq(b.resent, end)
+	twice := b.list[i].resent
 	if i > b.head {
 		prev := &b.list[i-1]
 		if prev.state == inFlight && prev.resent &&
-			(prev.at == now && prev.end.minus(b.from(i-1))%mss == 0 || b.len() >= maxRanges) {
-			prev.at, prev.end = now, end
+			(prev.at == now && prev.again == twice && prev.end.minus(b.from(i-1))%mss == 0 || b.len() >= maxRanges) {
+			prev.at, prev.end, prev.again = now, end, prev.again || twice
 			if end == b.list[i].end {
 				b.remove(i)
 			}
@@ -292,5 +294,5 @@ func (b *scoreboard) again(i, n int, now int64, mss int) {
 	}
 	i = b.cut(i, from, end, false)
 	f := &b.list[i]
-	f.at, f.state, f.resent = now, inFlight, true
+	f.at, f.state, f.resent, f.again = now, inFlight, true, twice
 }

@@ -116,22 +116,26 @@ func (c *Conn) takeBlocks(s *segment, before seq, d *delivery) {
 
 // sampleDelivery measures the round trip, about once in each, with what was sent once only (RFC 6298 §3, §4), or with the
 // timestamp, of which only an ACK that moves una has a new one (RFC 7323 §4.3).
+//
+// A round trip is over when it has lasted as long as they do, or when something has been delivered that was sent after the last
+// sample: a sample that contains a lost ACK, or a delayed one, would otherwise make itself outlive hundreds of round trips of
+// microseconds, and probes and timeouts would come that much later.
 func (c *Conn) sampleDelivery(d *delivery, before seq) {
 	r := &c.rtt
 	switch {
 	case d.dup: // it answers a copy of what had arrived long ago, and the ACK of that was lost
 	case d.oldest != 0 && !d.ambiguous:
 		r.least(max(d.now-d.newest, 1), d.now)
-		if d.now >= r.due {
+		if d.now >= r.due || d.newest >= r.taken {
 			r.add(max(d.now-d.oldest, 1))
 			c.cc.RTT = r.srtt
-			r.due = d.now + min(r.srtt, d.now-d.oldest)
+			r.taken, r.due = d.now, d.now+min(r.srtt, d.now-d.oldest)
 		}
 	case d.echoes && c.snd.una.after(before):
 		if ticks := int32(c.timestamp(d.now) - d.echo); ticks >= 0 && d.now >= r.due {
 			sample := max(int64(ticks)*clockGrain, clockGrain)
 			r.add(sample)
-			r.due = d.now + min(r.srtt, sample)
+			r.taken, r.due = d.now, d.now+min(r.srtt, sample)
 		}
 	}
 }
