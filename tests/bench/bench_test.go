@@ -85,12 +85,16 @@ func TestNetLoads(t *testing.T) {
 		}
 		t.Cleanup(func() { l.Close() })
 		go func() {
-			c, err := l.Accept()
-			if err != nil {
-				return
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				go func() {
+					defer c.Close()
+					serve(c)
+				}()
 			}
-			defer c.Close()
-			serve(c)
 		}()
 		return l.Addr().String()
 	}
@@ -100,6 +104,10 @@ func TestNetLoads(t *testing.T) {
 			c.Write(binary.BigEndian.AppendUint64(nil, uint64(n)+wrong))
 		})
 	}
+	kept := tcp(func(c net.Conn) { // the answer is fine, but is not the last
+		c.Read(make([]byte, 1000))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nabc")
+	})
 	source := tcp(func(c net.Conn) {
 		for b := make([]byte, 1<<16); ; {
 			if _, err := c.Write(b); err != nil {
@@ -127,6 +135,7 @@ func TestNetLoads(t *testing.T) {
 	}{
 		{"send", count(0), true}, {"send", count(1), false}, {"receive", source, true},
 		{"receive", tcp(func(net.Conn) {}), false}, {"echo", u.LocalAddr().String(), true},
+		{"connections", web.Listener.Addr().String(), true}, {"connections", kept, false},
 		{"p50", web.Listener.Addr().String(), true}, {"p99", web.Listener.Addr().String(), true},
 		{"100/s", web.Listener.Addr().String(), true}, {"2000/s", web.Listener.Addr().String(), true},
 	} {

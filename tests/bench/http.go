@@ -25,8 +25,12 @@ func requests(w *world) (rows []row, err error) {
 	return rows, err
 }
 
-// conns are the connections at once.
-const conns = 32
+// conns are the connections at once, and manyConns those of a load that lets a guest answer more before it has to leave for
+// the next.
+const (
+	conns     = 32
+	manyConns = 256
+)
 
 func (w *world) requests(image string) ([]row, error) {
 	// Contenders: an address, and what serves there.

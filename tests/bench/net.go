@@ -9,7 +9,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// The net bench: tests/bench/netguest natively, and in a guest over TAP and over the user network. All of it happens in
+// The net bench: tests/bench/netguest natively, and in a guest over TAP and over the user network; beside them examples/events
+// in a guest, and other servers that are installed. All of it happens in
 // network namespaces of its own. The native server is in one, the load in another, with a veth between: as far away as a
 // guest behind a TAP is. Over the user network the peer is the native server on loopback, where its clients are too.
 
@@ -28,7 +29,7 @@ type netContender struct {
 }
 
 // requestRows is how many of netRows, from the first on, are about requests.
-const requestRows = 2
+const requestRows = 4
 
 // netRows are what is measured of each contender.
 var netRows = []struct {
@@ -39,6 +40,10 @@ var netRows = []struct {
 		return load(c.host+":"+c.http, conns, netRun)
 	}},
 	{"CPU time a request", "µs", costOfRequest},
+	{"requests of 256 connections", "requests/s", func(c *netContender, _ *server) (float64, error) {
+		return load(c.host+":"+c.http, manyConns, netRun)
+	}},
+	{"one connection a request", "requests/s", httpLoad("connections")},
 	{"p50 at 2000/s", "µs", httpLoad("p50")},
 	{"p99 at 2000/s", "µs", httpLoad("p99")},
 	{"bulk to it", "Gbit/s", portLoad("send", "9000")},
@@ -78,19 +83,23 @@ func network(w *world) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	events, err := w.image("examples/events")
+	if err != nil {
+		return nil, err
+	}
 	err = inNamespace(func() error {
 		far, err := newFarSide()
 		if err != nil {
 			return err
 		}
 		defer far.close()
-		rows, err = w.network(image, far)
+		rows, err = w.network(image, events, far)
 		return err
 	})
 	return rows, err
 }
 
-func (w *world) network(image string, far *farSide) ([]row, error) {
+func (w *world) network(image, events string, far *farSide) ([]row, error) {
 	user := []string{w.ukvm, "run", "-q", "-m", "256M"}
 	for _, p := range []string{"8080:8080", "9000:9000", "9001:9001", "9002:9002/udp"} {
 		user = append(user, "-p", "127.0.0.2:"+p)
@@ -108,6 +117,9 @@ func (w *world) network(image string, far *farSide) ([]row, error) {
 		{"ukvm, user network", "127.0.0.2", "8080", func() (*server, error) {
 			return serve(nil, append(user, image)...)
 		}, 2, false},
+		{"events in ukvm, TAP", "10.99.0.2", "8080", func() (*server, error) {
+			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "tap=bench0,ip=10.99.0.2/24", events)
+		}, 0, true},
 	}
 	other, missing := installed(w.dir, far)
 	for _, name := range missing {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,7 +21,7 @@ const netLoadEnv = "UKVM_BENCH_NETLOAD"
 
 // netLoads are the kinds of load: each puts one on addr for d and returns its value.
 var netLoads = map[string]func(addr string, d time.Duration) (float64, error){
-	"send": sendBulk, "receive": receiveBulk, "echo": echoes,
+	"send": sendBulk, "receive": receiveBulk, "echo": echoes, "connections": connections,
 	"p50":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.50) },
 	"p99":    func(addr string, d time.Duration) (float64, error) { return latency(addr, d, 0.99) },
 	"100/s":  func(addr string, d time.Duration) (float64, error) { return paced(addr, d, 10*time.Millisecond) },
@@ -148,6 +150,53 @@ func echoes(addr string, d time.Duration) (float64, error) {
 		return 0, errors.New("no datagram came back")
 	}
 	return float64(got) / time.Since(begin).Seconds(), nil
+}
+
+// connections asks over a new connection each time, conns at once, and returns how many answers came a second. The server
+// closes each.
+func connections(addr string, d time.Duration) (float64, error) {
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	errs := make(chan error, conns)
+	begin := time.Now()
+	for range conns {
+		wg.Go(func() {
+			for time.Since(begin) < d {
+				if err := askOnce(addr); err != nil {
+					errs <- err
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(begin)
+	close(errs)
+	return float64(done.Load()) / elapsed.Seconds(), <-errs
+}
+
+// askOnce makes a request over a connection of its own, and waits for its end.
+func askOnce(addr string) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "GET /hello/bench HTTP/1.1\r\nHost: "+addr+"\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	r := bufio.NewReader(c)
+	if err := answer(r); err != nil {
+		return err
+	}
+	if b, err := r.ReadByte(); err != io.EOF {
+		return fmt.Errorf("after the answer to Connection: close there is %q, %v; not the end", b, err)
+	}
+	return nil
 }
 
 // latencyRate is the fixed rate at which latency is measured, in requests a second.
