@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +181,69 @@ func TestOtherServers(t *testing.T) {
 			return errors.Join(err, s.stop())
 		}); err != nil {
 			t.Errorf("%s: %v", o.name, err)
+		}
+	}
+}
+
+// TestGVisor asks a program in a gVisor sandbox, twice, and ends it.
+func TestGVisor(t *testing.T) {
+	runsc, err := exec.LookPath("runsc")
+	if err != nil || os.Geteuid() != 0 {
+		t.Skip("runsc is not installed, or this is not root")
+	}
+	dir := t.TempDir()
+	image := filepath.Join(dir, "netguest")
+	if out, err := exec.Command("go", "build", "-o", image, "./netguest").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c := gvisorContender(runsc, dir, image)
+	for range 2 {
+		if err := inNamespace(func() error {
+			s, err := c.run()
+			if err != nil {
+				return err
+			}
+			if err = answers(c.host + ":" + c.http); err == nil {
+				_, err = ask(c.host+":"+c.http, time.Now().Add(20*time.Millisecond))
+			}
+			return errors.Join(err, s.stop())
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestProcessorTime: what a child uses counts.
+func TestProcessorTime(t *testing.T) {
+	before, err := processorTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := exec.Command("sh", "-c", "while :; do :; done")
+	if err := busy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		busy.Process.Kill()
+		busy.Wait()
+	}()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		child, err := processorTime(busy.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := processorTime(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if child >= 50*time.Millisecond {
+			if after-before < child {
+				t.Errorf("%v, of which the child has %v", after-before, child)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the child has %v", child)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func eventLoop(w *world) (rows []row, err error) {
 		return nil, err
 	}
 	err = inNamespace(func() error {
-		far, err := newFarSide()
+		far, err := newFarSide("bench", "10.98.0")
 		if err != nil {
 			return err
 		}

@@ -82,8 +82,8 @@ func freePort() (string, error) {
 	return port, err
 }
 
-// processorTime is what the scheduler has counted for all threads of a process, in ns exactly and not in ticks
-// (Documentation/scheduler/sched-stats.rst).
+// processorTime is what the scheduler has counted for all threads of a process and of its descendants, in ns exactly and not
+// in ticks (Documentation/scheduler/sched-stats.rst). Apache answers in processes that it forks.
 func processorTime(pid int) (total time.Duration, err error) {
 	dir := fmt.Sprintf("/proc/%d/task", pid)
 	tasks, err := os.ReadDir(dir)
@@ -101,6 +101,19 @@ func processorTime(pid int) (total time.Duration, err error) {
 			return 0, err
 		}
 		total += time.Duration(ns)
+		children, err := os.ReadFile(dir + "/" + t.Name() + "/children")
+		if err != nil {
+			continue // it has ended
+		}
+		for _, child := range strings.Fields(string(children)) {
+			id, err := strconv.Atoi(child)
+			if err != nil {
+				return 0, err
+			}
+			if d, err := processorTime(id); err == nil { // and has not ended
+				total += d
+			}
+		}
 	}
 	return total, nil
 }

@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
+	"os/exec"
 	"time"
-
-	"github.com/vishvananda/netlink"
 )
 
 // The net bench: tests/bench/netguest natively, and in a guest over TAP and over the user network; beside them examples/events
@@ -88,7 +86,7 @@ func network(w *world) (rows []row, err error) {
 		return nil, err
 	}
 	err = inNamespace(func() error {
-		far, err := newFarSide()
+		far, err := newFarSide("bench", "10.98.0")
 		if err != nil {
 			return err
 		}
@@ -124,6 +122,11 @@ func (w *world) network(image, events string, far *farSide) ([]row, error) {
 	other, missing := installed(w.dir, far)
 	for _, name := range missing {
 		fmt.Fprintf(os.Stderr, "bench: %s is not installed and is left out\n", name)
+	}
+	if path, err := exec.LookPath("runsc"); err == nil {
+		other = append(other, gvisorContender(path, w.dir, image))
+	} else {
+		fmt.Fprintln(os.Stderr, "bench: gVisor's runsc is not installed and is left out")
 	}
 	return w.compare(append(contenders, other...))
 }
@@ -192,87 +195,3 @@ func (c *netContender) once() (values []float64, err error) {
 	}
 	return values, nil
 }
-
-// farSide is a network namespace at the other end of a veth.
-type farSide struct {
-	addr string // of the far end
-	do   chan func()
-}
-
-// newFarSide makes the namespace, and a veth to it from the thread's own.
-func newFarSide() (*farSide, error) {
-	const near, far = "bench-near", "bench-far"
-	f := &farSide{addr: "10.98.0.2", do: make(chan func())}
-	made := make(chan *os.File, 1)
-	failed := make(chan error, 1)
-	go func() {
-		failed <- inNamespace(func() error {
-			ns, err := os.Open("/proc/thread-self/ns/net")
-			if err != nil {
-				return err
-			}
-			made <- ns
-			for task := range f.do {
-				task()
-			}
-			return nil
-		})
-	}()
-	var ns *os.File
-	select {
-	case err := <-failed:
-		return nil, err
-	case ns = <-made:
-	}
-	defer ns.Close()
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = near
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: far, PeerNamespace: netlink.NsFd(ns.Fd())}
-	err := netlink.LinkAdd(veth)
-	if err == nil {
-		err = setUpLink(near, "10.98.0.1/24")
-	}
-	if err == nil {
-		err = f.call(func() error { return setUpLink(far, f.addr+"/24") })
-	}
-	if err != nil {
-		f.close()
-		return nil, fmt.Errorf("make a veth: %w", err)
-	}
-	return f, nil
-}
-
-func setUpLink(name, prefix string) error {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		return err
-	}
-	p := netip.MustParsePrefix(prefix)
-	addr, err := netlink.ParseAddr(p.String())
-	if err != nil {
-		return err
-	}
-	if err := netlink.AddrAdd(l, addr); err != nil {
-		return err
-	}
-	return netlink.LinkSetUp(l)
-}
-
-// call runs a function in the namespace.
-func (f *farSide) call(task func() error) error {
-	done := make(chan error)
-	f.do <- func() { done <- task() }
-	return <-done
-}
-
-// serve starts a command there, on the servers' processor.
-func (f *farSide) serve(env []string, words ...string) (s *server, err error) {
-	err = f.call(func() (err error) {
-		s, err = serve(env, words...)
-		return err
-	})
-	return s, err
-}
-
-// close ends the namespace, and with it the veth.
-func (f *farSide) close() { close(f.do) }

@@ -158,6 +158,8 @@ func alternate(n int, fs ...func() (float64, error)) ([][]float64, error) {
 type server struct {
 	cmd    *exec.Cmd
 	stderr *bytes.Buffer
+	end    func() error // ends it; SIGTERM does if this is nil
+	then   func() error // what to do when it has ended; may be nil
 }
 
 // serve starts a command on the servers' processor.
@@ -171,8 +173,15 @@ func serve(env []string, words ...string) (*server, error) {
 }
 
 // stop ends it in order.
-func (s *server) stop() error {
-	if err := s.cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+func (s *server) stop() (err error) {
+	if s.then != nil {
+		defer func() { err = errors.Join(err, s.then()) }()
+	}
+	end := s.end
+	if end == nil {
+		end = func() error { return s.cmd.Process.Signal(unix.SIGTERM) }
+	}
+	if err := end(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	if err := s.cmd.Wait(); err != nil {
