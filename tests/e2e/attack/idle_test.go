@@ -13,8 +13,8 @@ const idleMax = 28 << 10
 // TestIdleConnections opens many connections that make one request and then stay. The client is served while they come,
 // while they are there and while they go, and then everything is as it was before.
 func TestIdleConnections(t *testing.T) {
-	count := 5000
-	v := newVictim(t, 240*megabyte)
+	count := sample(1000, 50_000)
+	v := newVictim(t, sample[int64](64*megabyte, 2048*megabyte))
 	a := newAttacker(t, v.ns, tapName)
 	quiet := v.during(func(netip.AddrPort) { time.Sleep(200 * time.Millisecond) })
 	before := v.rest(0)
@@ -56,7 +56,7 @@ func TestIdleConnections(t *testing.T) {
 	after := v.rest(0)
 	v.check(t, "idle connections", r, quiet, before, after)
 	// Tables that have grown stay: of descriptors, of goroutines (a dead one keeps its place), of what polls wait for.
-	if left := (after.Resident - before.Resident) / int64(count); after.Resident > before.Resident+8*megabyte && left > idleMax/8 {
+	if left := (after.held() - before.held()) / int64(count); after.held() > before.held()+8*megabyte && left > idleMax/8 {
 		t.Errorf("%d bytes of each connection are left", left)
 	}
 	v.end()
