@@ -142,8 +142,8 @@ func run(t testing.TB, ns *netiftest.NetNS, cmd ukvmtest.Cmd) ukvmtest.Result {
 }
 
 // check runs the tests of a package but those left out, with flags of go test, and returns how many tests and examples
-// have run, and how many of them skip themselves, in guests and natively.
-func check(t *testing.T, p pkg, out []string, flags ...string) (tests, skipped int) {
+// have run, and which of them skip themselves, in guests and natively.
+func check(t *testing.T, p pkg, out []string, flags ...string) (tests int, skipped []string) {
 	skip := slices.Clone(out)
 	var aparts []apart
 	for _, a := range settings[p.path].apart {
@@ -162,7 +162,7 @@ func check(t *testing.T, p pkg, out []string, flags ...string) (tests, skipped i
 			t.Errorf("%s has not run", name)
 		}
 	}
-	return len(r), len(r.names("skip"))
+	return len(r), r.names("skip")
 }
 
 // pass runs those tests of a package in a guest that a flag of go test chooses, and expects them to pass, or to skip

@@ -79,9 +79,9 @@ func checkAll(t *testing.T, name string, patterns []string) (tests, out int) {
 			left := of(all, p.path)
 			out += len(left)
 			n, skip := check(t, p, left)
-			tests, skipped = tests+n, skipped+skip
-			if skip > 0 {
-				t.Logf("%d of %d tests skip themselves, as natively", skip, n)
+			tests, skipped = tests+n, skipped+len(skip)
+			if len(skip) > 0 {
+				t.Logf("%d of %d tests skip themselves, as natively: %s", len(skip), n, strings.Join(skip, " "))
 			}
 		})
 	}

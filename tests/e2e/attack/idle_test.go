@@ -56,7 +56,7 @@ func TestIdleConnections(t *testing.T) {
 	after := v.rest(0)
 	v.check(t, "idle connections", r, quiet, before, after)
 	// Tables that have grown stay: of descriptors, of goroutines (a dead one keeps its place), of what polls wait for.
-	if left := (after.Resident - before.Resident) / int64(count); after.Resident > before.Resident+8*megabyte && left > idleMax/8 {
+	if left := (after.held() - before.held()) / int64(count); after.held() > before.held()+8*megabyte && left > idleMax/8 {
 		t.Errorf("%d bytes of each connection are left", left)
 	}
 	v.end()
