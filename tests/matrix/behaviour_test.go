@@ -162,8 +162,7 @@ func (r *rig) simultaneous() error {
 		pair[0].Close()
 		pair[1].Close()
 	}
-	r.port++
-	port := r.port
+	port := r.nextPort()
 	r.cable.hold()
 	var conns [2]conn
 	errs := make(chan error, 2)

@@ -28,6 +28,15 @@ func (c *cell) exact() bool {
 	return f.Loss == 0 && f.Corrupt == 0 && f.Rate == 0 && c.hole == 0 && !c.outage
 }
 
+// flows is how many connections a measurement consists of. Where frames are lost at random, and nothing is shared that could be
+// short, several at a time are several samples of what varies most.
+func (c *cell) flows() int {
+	if c.cost == 1 && c.faults.Loss > 0 && c.faults.Rate == 0 {
+		return 4
+	}
+	return 1
+}
+
 // plain reports whether the network is perfect, and usual.
 func (c *cell) plain() bool {
 	return c.faults == (nettest.Faults{}) && c.mtu == 1500 && !c.v6 && c.hole == 0 && !c.outage

@@ -169,12 +169,12 @@ func (c *cell) measure(t *testing.T, s scale, ours, linux, gvisor *rig) {
 			}
 			sender := k.rig.ends[k.from]
 			before := sender.counters()
-			goodput, err := k.rig.transfer(k.from, k.rig.amount(k.from, s))
+			goodputs, err := k.rig.transfers(k.from, k.rig.amount(k.from, s))
 			if err != nil {
 				t.Fatalf("%v; %s", err, sender.counters().since(before))
 			}
-			t.Logf("%s: %.4g MB/s; %s", k.name(), goodput/1e6, sender.counters().since(before))
-			k.runs = append(k.runs, goodput)
+			t.Logf("%s: %.4g B/s; %s", k.name(), goodputs, sender.counters().since(before))
+			k.runs = append(k.runs, goodputs...)
 		}
 		enough := min(send.median(), receive.median()) >= atLeast*peer.median()
 		if round+1 >= least && enough {

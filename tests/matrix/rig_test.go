@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 )
@@ -15,7 +16,9 @@ type rig struct {
 	cable *cable
 	ends  [2]end
 	plugs [2]plug
-	port  uint16
+
+	mu   sync.Mutex
+	port uint16 // the last one that was listened at
 }
 
 // maker makes an end.
@@ -56,9 +59,8 @@ func newRig(t *testing.T, c *cell, makers ...maker) *rig {
 
 // pair returns a connection that the end of an index has opened: [its own, the other's].
 func (r *rig) pair(from int) (pair [2]conn, err error) {
-	r.port++
-	to := netip.AddrPortFrom(r.plugs[1-from].addr(), r.port)
-	l, err := r.ends[1-from].listen(r.port)
+	to := netip.AddrPortFrom(r.plugs[1-from].addr(), r.nextPort())
+	l, err := r.ends[1-from].listen(to.Port())
 	if err != nil {
 		return pair, fmt.Errorf("listen: %w", err)
 	}
@@ -89,6 +91,14 @@ func (r *rig) pair(from int) (pair [2]conn, err error) {
 	return pair, err
 }
 
+// nextPort is one that nobody has listened at yet.
+func (r *rig) nextPort() uint16 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.port++
+	return r.port
+}
+
 // stuck reports whether the end of an index cannot send much: what is long vanishes, and it does not find out.
 func (r *rig) stuck(from int) bool { return r.cell.hole > 0 && !r.ends[from].probes() }
 
@@ -98,6 +108,18 @@ func (r *rig) amount(from int, s scale) amount {
 		return s.exact
 	}
 	return s.lossy
+}
+
+// transfers is as many transfers at once as the cell has flows, and returns what each had.
+func (r *rig) transfers(from int, a amount) ([]float64, error) {
+	goodputs := make([]float64, r.cell.flows())
+	errs := make([]error, len(goodputs))
+	var all sync.WaitGroup
+	for i := range goodputs {
+		all.Go(func() { goodputs[i], errs[i] = r.transfer(from, a) })
+	}
+	all.Wait()
+	return goodputs, errors.Join(errs...)
 }
 
 // transfer moves an amount from the end of an index to the other, over a connection of its own.
