@@ -152,6 +152,10 @@ func TestExceptions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := run(t, "exceptions", "--", name)
+			if name == "vmcall" && r.Code == 0 { // KVM on Intel says -EPERM in RAX, to CPL 3, and goes on (virt/kvm/x86/hypercalls.rst)
+				expect{stdout: "it was done\n"}.check(t, r)
+				return
+			}
 			function := map[string]string{"int $3": "intByte", "out byte": "outByte", "mov cr": "movCR", "int $0x80": "int80"}[name]
 			if function == "" {
 				function = name
