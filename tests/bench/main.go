@@ -25,6 +25,7 @@ import (
 var benches = []bench{
 	{"hello", "a whole process that prints a line, and where its time goes", hello},
 	{"syscall", "a null system call", micro("ns")},
+	{"exit", "a byte to standard error, for which a guest leaves for its monitor and comes back", micro("ns")},
 	{"time", "time.Now", micro("ns")},
 	{"switch", "a switch between goroutines", micro("ns")},
 	{"alloc", "1 GB of allocations with garbage collection", micro("ms")},

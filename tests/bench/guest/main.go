@@ -1,6 +1,6 @@
 // Command guest is what tests/bench runs natively and in a guest: one measurement a run, whose value it prints.
 //
-//	guest syscall|time|switch|alloc|loop|map
+//	guest syscall|exit|time|switch|alloc|loop|map
 //
 // Values are nanoseconds an operation, or milliseconds for alloc, loop and map, which are programs in themselves.
 package main
@@ -16,6 +16,7 @@ import (
 func main() {
 	benches := map[string]func() float64{
 		"syscall": func() float64 { return perOp(200_000, nullCall) },
+		"exit":    func() float64 { return perOp(2_000, writes) },
 		"time":    func() float64 { return perOp(500_000, now) },
 		"switch":  func() float64 { return perOp(50_000, switches) },
 		"alloc":   func() float64 { return once(alloc) },
@@ -27,7 +28,7 @@ func main() {
 		bench = benches[os.Args[1]]
 	}
 	if bench == nil {
-		fmt.Fprintln(os.Stderr, "usage: guest syscall|time|switch|alloc|loop|map")
+		fmt.Fprintln(os.Stderr, "usage: guest syscall|exit|time|switch|alloc|loop|map")
 		os.Exit(2)
 	}
 	fmt.Printf("%.3f\n", bench())
@@ -58,6 +59,13 @@ func once(f func()) float64 {
 func nullCall(n int) {
 	for range n {
 		syscall.RawSyscall(syscall.SYS_GETPPID, 0, 0, 0)
+	}
+}
+
+// writes leaves a guest for its monitor with each byte.
+func writes(n int) {
+	for range n {
+		os.Stderr.Write([]byte{'.'})
 	}
 }
 
