@@ -13,10 +13,9 @@ package tcp
 // Only the first timeout of a recovery is looked at (step 1). Peers with timestamps show the same with the first ACK (Eifel,
 // undo.go). Without SACK there is none: §2.1.
 type frto struct {
-	step frtoStep
-	at   int64 // when the timeout was
-	end  seq   // what was repeated lies before it
-	most seq   // while it holds: new data is sent up to here
+	step  frtoStep
+	end   seq // what was repeated lies before it
+	point seq // while it holds: what was sent before the timeout lies before it; RFC 5682 calls it RecoveryPoint
 }
 
 type frtoStep uint8
@@ -31,9 +30,12 @@ const (
 const frtoNew = 2
 
 // frtoBegin is told of the first timeout of a recovery, before anything is repeated.
-func (c *Conn) frtoBegin(now int64) {
-	c.frto = frto{step: frtoWaits, at: now, end: minSeq(c.snd.una.plus(c.snd.mss), c.snd.max)}
+func (c *Conn) frtoBegin() {
+	c.frto = frto{step: frtoWaits, end: minSeq(c.snd.una.plus(c.snd.mss), c.snd.max)}
 }
+
+// frtoMost is up to where new data is sent while it holds.
+func (c *Conn) frtoMost() seq { return c.frto.point.plus(frtoNew * c.snd.mss) }
 
 // forward takes an ACK after a timeout, of n bytes, and reports whether it shows that the timeout was spurious.
 func (c *Conn) forward(d *delivery, n int) bool {
@@ -44,12 +46,12 @@ func (c *Conn) forward(d *delivery, n int) bool {
 		unsent := c.snd.buf.len() - c.snd.nxt.minus(c.snd.una)
 		room := c.snd.wnd - c.snd.nxt.minus(c.snd.una)
 		if n > 0 && c.snd.una.atLeast(f.end) && c.snd.una.before(c.rec.point) && unsent > 0 && room >= min(unsent, c.snd.mss) {
-			f.step, f.most = frtoHolds, c.snd.max.plus(frtoNew*c.snd.mss)
+			f.step, f.point = frtoHolds, c.snd.max
 		}
 	case frtoHolds:
 		f.step = frtoOff
-		// d.oldest is of what was sent once: before the timeout, or new.
-		if d.oldest == 0 || d.oldest >= f.at || !c.rec.saved.valid {
+		// d.oldest is of what was sent once.
+		if d.oldest == 0 || d.fack.after(f.point) || !c.rec.saved.valid {
 			c.cc.Size = min(c.cc.Size, 3*c.snd.mss) // step 3a
 			return false
 		}

@@ -101,7 +101,7 @@ func (c *Conn) allowance() int {
 	if c.sack {
 		most := c.cc.Size + c.board.sacked + c.board.lost // so that the pipe is what it limits
 		if c.frto.step == frtoHolds {
-			most = min(most, c.frto.most.minus(c.snd.una))
+			most = min(most, c.frtoMost().minus(c.snd.una))
 		}
 		return most
 	}

@@ -241,7 +241,7 @@ func (c *Conn) timeoutSelective(now int64) {
 		r.save(c)
 		c.cc.lost(c.used(c.flight()), now)
 		if r.phase != slow && b.len() > 0 {
-			c.frtoBegin(now)
+			c.frtoBegin()
 		}
 	}
 	if b.len() > 0 && b.list[b.head].state == sacked {
