@@ -207,6 +207,8 @@ func (c gvisorConn) abort() error {
 	return c.Close()
 }
 
+func (c gvisorConn) finLast() {}
+
 // isReset: gonet has no errors to compare with.
 func (c gvisorConn) isReset(err error) bool { return err != nil && err != io.EOF }
 

@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -111,10 +112,18 @@ func (c *cell) run(t *testing.T, s scale) {
 		})
 	}
 	both.Wait()
-	c.measure(t, s, ours, linux, gvisor)
-	ours.settle(t)
-	gvisor.settle(t)
-	c.check(t, ours, gvisor)
+	rigs := []*rig{ours, gvisor, ours, gvisor}
+	if c.together() { // on cables of their own
+		rigs[2] = newRig(t, c, makeOurs, newKernel)
+		if !gvisor.stuck(1) {
+			rigs[3] = newRig(t, c, makeOurs, makeGvisor)
+		}
+	}
+	c.measure(t, s, []*contender{{rig: linux}, {rig: ours}, {rig: rigs[2], from: 1}, {rig: gvisor}, {rig: rigs[3], from: 1}})
+	for _, r := range rigs {
+		r.settle(t)
+	}
+	c.check(t, rigs...)
 }
 
 // behave has the end of an index open, close and reset connections.
@@ -154,27 +163,43 @@ func (k *contender) median() float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// measure takes turns until goodput is enough, or will not be.
-func (c *cell) measure(t *testing.T, s scale, ours, linux, gvisor *rig) {
+// run moves the cell's amount and takes down what goodput that had.
+func (k *contender) run(t *testing.T, s scale) error {
+	sender := k.rig.ends[k.from]
+	before := sender.counters()
+	goodputs, err := k.rig.transfers(k.from, k.rig.amount(k.from, s))
+	counted := sender.counters().since(before)
+	if err != nil {
+		return fmt.Errorf("%w; %s", err, counted)
+	}
+	t.Logf("%s: %.4g B/s; %s", k.name(), goodputs, counted)
+	k.runs = append(k.runs, goodputs...)
+	return nil
+}
+
+// measure goes on until goodput is enough, or will not be. The first contender is what the next two are compared with; with the
+// others there is nobody to compare.
+func (c *cell) measure(t *testing.T, s scale, all []*contender) {
 	least := s.lossyRounds
 	if c.exact() {
 		least = 1
 	}
-	send, peer, receive := &contender{rig: ours}, &contender{rig: linux}, &contender{rig: ours, from: 1}
-	all := []*contender{send, peer, receive, {rig: gvisor}, {rig: gvisor, from: 1}}
+	peer, send, receive := all[0], all[1], all[2]
 	for round := range s.most {
+		var running sync.WaitGroup
+		errs := make([]error, len(all))
 		for i, k := range all {
 			if i >= 3 && (round > 0 || k.rig.stuck(k.from)) {
-				continue // nobody to compare with, or nothing to measure
+				continue // once is enough, or there is nothing to measure
 			}
-			sender := k.rig.ends[k.from]
-			before := sender.counters()
-			goodputs, err := k.rig.transfers(k.from, k.rig.amount(k.from, s))
-			if err != nil {
-				t.Fatalf("%v; %s", err, sender.counters().since(before))
+			running.Go(func() { errs[i] = k.run(t, s) })
+			if !c.together() {
+				running.Wait()
 			}
-			t.Logf("%s: %.4g B/s; %s", k.name(), goodputs, sender.counters().since(before))
-			k.runs = append(k.runs, goodputs...)
+		}
+		running.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Fatal(err)
 		}
 		enough := min(send.median(), receive.median()) >= atLeast*peer.median()
 		if round+1 >= least && enough {

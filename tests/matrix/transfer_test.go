@@ -39,6 +39,10 @@ const patience = time.Minute
 // written when the time is over must arrive, too, and send buffers of megabytes take minutes where kilobytes pass in a second.
 const lead = 512 << 10
 
+// finWaiter is a conn that is to say that it is done only when everything has arrived. gVisor's, if the last segment before its FIN
+// is lost and the FIN is not, repeats the FIN once and then nothing any more.
+type finWaiter interface{ finLast() }
+
 // transfer writes into one end of a connection, closes its writing side, and compares what comes out of the other.
 // Goodput is in bytes a second: of the whole or, if the amount is a time, of what had arrived by then.
 func transfer(from, to conn, a amount) (goodput float64, err error) {
@@ -66,6 +70,9 @@ func transfer(from, to conn, a amount) (goodput float64, err error) {
 			r.n += int64(n)
 		}
 		if r.err == nil {
+			if _, waits := from.(finWaiter); waits {
+				arrived.wait(r.n)
+			}
 			r.err = from.CloseWrite()
 		}
 		written <- r
