@@ -8,7 +8,6 @@
 package tap
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +21,7 @@ import (
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/iovec"
 	"ukvm.dev/netif/internal/netns"
+	"ukvm.dev/netif/internal/vnet"
 )
 
 // Link is an attached TAP device.
@@ -160,7 +160,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			l.tx.dropped.Add(1)
 			continue
 		}
-		encodeHeader(&l.tx.header, &f.Header)
+		vnet.Encode(l.tx.header[:], &f.Header) // NumBuffers, behind it, stays 0
 		l.tx.gather(f)
 		n, err := l.tx.vector.Write(l.dev.fd)
 		switch {
@@ -270,7 +270,7 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 		if whole {
 			l.rx.scatter(f, size)
 		}
-		decodeHeader(&l.rx.header, &f.Header)
+		vnet.Decode(l.rx.header[:], &f.Header)
 		if !l.features.RxChecksum {
 			f.Header.Flags = 0 // the kernel says DataValid also to those who did not ask
 		}
@@ -310,24 +310,4 @@ func (l *Link) Close() error {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)
 	}
 	return nil
-}
-
-// encodeHeader and decodeHeader are struct virtio_net_hdr_v1, little-endian on this architecture (TUNSETVNETLE).
-func encodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
-	le := binary.LittleEndian
-	b[0], b[1] = h.Flags, h.GSOType
-	le.PutUint16(b[2:], h.HdrLen)
-	le.PutUint16(b[4:], h.GSOSize)
-	le.PutUint16(b[6:], h.CsumStart)
-	le.PutUint16(b[8:], h.CsumOffset)
-	le.PutUint16(b[10:], 0) // NumBuffers has no meaning here
-}
-
-func decodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
-	le := binary.LittleEndian
-	*h = hypercall.NetHeader{
-		Flags: b[0], GSOType: b[1],
-		HdrLen: le.Uint16(b[2:]), GSOSize: le.Uint16(b[4:]),
-		CsumStart: le.Uint16(b[6:]), CsumOffset: le.Uint16(b[8:]),
-	}
 }
