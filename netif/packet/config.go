@@ -33,7 +33,7 @@ type Config struct {
 const maxMTU = 65535
 
 // kind never changes.
-var kind = guestside.Kind{Word: "packet", Name: "IFACE", What: "a packet network", MaxMTU: maxMTU}
+var kind = guestside.Kind{Word: "packet", Name: "IFACE", What: "a packet network", Device: "interface", MaxMTU: maxMTU}
 
 // Parse reads the command line's form:
 // packet=IFACE[,ip=ADDR/PREFIX|dhcp][,gw=ADDR][,ip6=ADDR/PREFIX|auto][,gw6=ADDR][,mac=MAC][,mtu=N][,netns=NAME].

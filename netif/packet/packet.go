@@ -1,9 +1,18 @@
-// Package packet is a netif.Link over a packet socket (packet(7)) on an interface that exists: the end of a veth, as
-// container engines make them, a macvlan, a card. A short frame for the guest is copied by the kernel into a ring (the
-// processor that sends does it, if it is this host's), and from there into the guest's memory, without a system call; a
-// long one by the kernel alone, with one. A frame from the guest goes to the kernel with a system call and one copy.
+// Package packet is a netif.Link over a packet socket (packet(7)) on an interface that exists: the end of a veth, such as
+// container engines make, a macvlan, a card.
 //
-// Checksums and segmentation are left to the other side as by package tap.
+// A frame for the guest that fits a slot of the ring is copied twice, but without a system call: by the kernel into the
+// ring, on the processor that sends if the sender is on this host, and here into the guest's memory. A longer one goes into
+// that memory with one system call and one copy, by the kernel. So does a frame from the guest, the other way; short ones
+// are copied here before, which is cheaper than to tell the kernel of pieces.
+//
+// Checksums and segmentation are left to the other side, as by package tap: frames are up to 64 KiB of a TCP stream. What
+// the guest has not agreed to, and datagrams that came as one frame (UDP_SEGMENT), is cut and summed here. Frames with a
+// VLAN tag are for other interfaces and are dropped.
+//
+// The interface stays one of the host's, whose own stack sees all that comes for the guest. It has nothing to say to it as
+// long as the interface has no addresses, which New requires but for link-local ones; forwarding should be off for it
+// (net.ipv4.conf.IFACE.forwarding), as the guest's hardware address is its own.
 package packet
 
 import (
@@ -14,11 +23,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
-	"ukvm.dev/netif/internal/iovec"
 	"ukvm.dev/netif/internal/netns"
-	"ukvm.dev/netif/internal/vnet"
 )
 
 // Link is a packet socket on an interface.
@@ -30,23 +36,13 @@ type Link struct {
 	mu       sync.RWMutex // held for reading by the calls under way
 	closed   bool
 	features netif.Features
-	armed    bool // Receive has not been called since Arm
 
-	tx, rx direction
+	tx sender
+	rx receiver
 }
 
-// shortFrame is the length in bytes of the longest frame that is copied rather than listed.
-const shortFrame = 2 << 10
-
-// direction is what one of Send and Receive keeps from call to call.
-type direction struct {
-	header [vnet.Size]byte
-	vector iovec.Vector
-	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
-	whole  []byte  // to send: room for a header and a short frame
-
-	frames, bytes, dropped atomic.Uint64
-}
+// count is of the frames of one direction.
+type count struct{ frames, bytes, dropped atomic.Uint64 }
 
 var (
 	_ netif.Link      = (*Link)(nil)
@@ -61,7 +57,6 @@ func New(c Config) (*Link, error) {
 		return nil, fmt.Errorf("configure packet: %w", err)
 	}
 	l := &Link{}
-	l.tx.whole = make([]byte, vnet.Size+shortFrame)
 	place := netns.Place{Name: c.NetNS, File: c.NetNSFile}
 	if err := place.Do(func() (err error) {
 		if l.socket, err = c.open(); err != nil {
@@ -137,162 +132,8 @@ func (l *Link) FD() int { return l.socket.fd }
 func (l *Link) Arm() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.armed = true
-	return l.closed || l.ring.status()&unix.TP_STATUS_USER != 0
-}
-
-// Send writes each frame to the socket. The kernel drops frames while the interface is down.
-func (l *Link) Send(frames []netif.Frame) (int, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.closed {
-		return 0, netif.ErrClosed
-	}
-	for i := range frames {
-		f := &frames[i]
-		if f.Len < netif.EthernetSize || f.Len > l.longest(f) || f.Len > f.Room() || !l.agreed(&f.Header) {
-			l.tx.dropped.Add(1)
-			continue
-		}
-		vnet.Encode(l.tx.header[:], &f.Header)
-		l.tx.gather(f)
-		n, err := l.tx.vector.Write(l.socket.fd)
-		switch {
-		case err == nil && n == len(l.tx.header)+f.Len:
-			l.tx.frames.Add(1)
-			l.tx.bytes.Add(uint64(f.Len))
-		case errors.Is(err, unix.ENXIO):
-			return i, l.socket.removed()
-		case errors.Is(err, unix.ENETDOWN) && l.socket.gone():
-			return i, l.socket.removed()
-		default: // no room (EAGAIN, ENOBUFS), interface down (ENETDOWN) or not a frame to the kernel (EINVAL)
-			l.tx.dropped.Add(1)
-		}
-	}
-	return len(frames), nil
-}
-
-// longest is the length in bytes that f may have.
-func (l *Link) longest(f *netif.Frame) int {
-	if f.Header.GSOType != hypercall.GSONone {
-		return l.features.TxSegment
-	}
-	return netif.EthernetSize + l.config.MTU
-}
-
-// agreed reports whether h asks for no more than what SetFeatures has switched on.
-func (l *Link) agreed(h *hypercall.NetHeader) bool {
-	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
-		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
-}
-
-// gather lists the header and the first f.Len bytes of f, in one piece if they are few.
-func (d *direction) gather(f *netif.Frame) {
-	if f.Len <= shortFrame {
-		n := copy(d.whole, d.header[:])
-		d.vector.Add(d.whole[:n+f.CopyTo(d.whole[n:])])
-		return
-	}
-	d.vector.Add(d.header[:])
-	rest := f.Len
-	for _, piece := range f.Data {
-		if rest == 0 {
-			break
-		}
-		piece = piece[:min(len(piece), rest)]
-		rest -= len(piece)
-		d.vector.Add(piece)
-	}
-}
-
-// Receive takes frames from the ring.
-func (l *Link) Receive(frames []netif.Frame) (int, error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.closed {
-		return 0, netif.ErrClosed
-	}
-	woken := l.armed
-	l.armed = false
-	for n := 0; n < len(frames); {
-		status := l.ring.status()
-		if status&unix.TP_STATUS_USER == 0 {
-			if n == 0 && woken { // whoever slept may have been woken by an error
-				return 0, l.socket.trouble()
-			}
-			return n, nil
-		}
-		if status&unix.TP_STATUS_LOSING != 0 {
-			l.rx.dropped.Add(l.socket.lost())
-		}
-		ok, err := l.take(&frames[n], status)
-		l.ring.release()
-		switch {
-		case err != nil:
-			return n, err
-		case ok:
-			l.rx.frames.Add(1)
-			l.rx.bytes.Add(uint64(frames[n].Len))
-			n++
-		default:
-			l.rx.dropped.Add(1)
-		}
-	}
-	return len(frames), nil
-}
-
-// take stores the frame of the next slot in f, if it fits.
-func (l *Link) take(f *netif.Frame, status uint32) (ok bool, err error) {
-	h := l.ring.header()
-	size := int(h.Snaplen)
-	header := l.rx.header[:]
-	if status&unix.TP_STATUS_COPY != 0 {
-		if size, err = l.readLong(f); err != nil {
-			return false, err
-		}
-	} else {
-		start, slot := int(h.Mac), l.ring.slot()
-		if h.Len != h.Snaplen || start < len(header) || start+size > len(slot) {
-			return false, nil
-		}
-		header = slot[start-len(header) : start]
-		if size <= f.Room() {
-			w := f.Writer()
-			w.Write(slot[start : start+size])
-		}
-	}
-	if size < netif.EthernetSize || size > f.Room() || status&unix.TP_STATUS_VLAN_VALID != 0 {
-		return false, nil
-	}
-	vnet.Decode(header, &f.Header)
-	if !l.features.RxChecksum {
-		f.Header.Flags = 0
-	}
-	f.Len = size
-	return true, nil
-}
-
-// readLong reads the frame that was too long for its slot, and returns its length or more.
-func (l *Link) readLong(f *netif.Frame) (int, error) {
-	for {
-		l.rx.vector.Add(l.rx.header[:])
-		for _, piece := range f.Data {
-			l.rx.vector.Add(piece)
-		}
-		l.rx.vector.Add(l.rx.spill[:])
-		n, err := l.rx.vector.Read(l.socket.fd)
-		switch {
-		case err == nil:
-			return n - len(l.rx.header), nil
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.ENETDOWN): // said once, before what was queued
-			if l.socket.gone() {
-				return 0, l.socket.removed()
-			}
-		default:
-			return 0, fmt.Errorf("read from packet %s: %w", l.socket.name, err)
-		}
-	}
+	l.rx.armed = true
+	return l.closed || l.rx.cut.more() || l.ring.status()&unix.TP_STATUS_USER != 0
 }
 
 // Counters counts what the socket took and gave, and what it had no room for.

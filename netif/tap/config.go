@@ -47,7 +47,7 @@ const (
 )
 
 // kind never changes.
-var kind = guestside.Kind{Word: "tap", Name: "NAME", What: "a TAP network", MaxMTU: maxMTU}
+var kind = guestside.Kind{Word: "tap", Name: "NAME", What: "a TAP network", Device: "device", MaxMTU: maxMTU}
 
 // Parse reads the command line's form:
 // tap=NAME[,ip=ADDR/PREFIX|dhcp][,gw=ADDR][,ip6=ADDR/PREFIX|auto][,gw6=ADDR][,mac=MAC][,mtu=N][,netns=NAME].

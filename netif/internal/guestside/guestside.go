@@ -38,6 +38,7 @@ type Kind struct {
 	Word   string // what it begins with
 	Name   string // what stands for the device's name in errors
 	What   string // the kind, with an article
+	Device string // what has the name
 	MaxMTU int    // bytes
 }
 
@@ -71,7 +72,7 @@ func (k Kind) parse(s string) (w Words, err error) {
 	case key != k.Word:
 		return w, fmt.Errorf("%q is not %s: write %s=%s", options[0], k.What, k.Word, k.Name)
 	case !ok || name == "":
-		return w, fmt.Errorf("the device's name is missing: write %s=%s", k.Word, k.Name)
+		return w, fmt.Errorf("the %s's name is missing: write %s=%s", k.Device, k.Word, k.Name)
 	}
 	w.Name = name
 	seen := []string{k.Word}
