@@ -173,6 +173,9 @@ func (w *NetWords) addPolicy(networks []Network) error {
 		if networks[i].TAP != nil {
 			networks[i].Policy, found = &p, true
 		}
+		if c := networks[i].Packet; c != nil { // what comes in is the guest's before it would be checked
+			return fmt.Errorf("--policy does not hold for --net packet=%s: use a TAP network", c.Name)
+		}
 	}
 	if !found {
 		return errors.New("--policy needs a TAP network, where the kernel checks packets: add --net tap=NAME")

@@ -153,7 +153,7 @@ func TestLost(t *testing.T) {
 	w := newWire(t, 1500)
 	l := open(t, w.config())
 	frame := arpRequest(l.Config())
-	const sent = 1000
+	const sent = 3000
 	for range sent {
 		l.Send([]netif.Frame{{Data: [][]byte{frame}, Len: len(frame)}})
 	}

@@ -19,8 +19,8 @@ type socket struct {
 	mac   [6]byte // of the interface
 }
 
-// longBytes is how much of the memory of frames that are too long for a slot the kernel keeps for the reader, in bytes: some
-// hundred of 64 KiB, as they wait on a TAP device, too.
+// longBytes is how much of the memory of frames that are too long for a slot the kernel keeps for the reader, in bytes (it
+// doubles that): some hundred of 64 KiB.
 const longBytes = 8 << 20
 
 // open finds the interface of c, on a thread in its namespace, and makes a socket that gets nothing yet. On error nothing
