@@ -1,6 +1,6 @@
 // Package netif is the host's end of a guest's network card: the interface between the network device (package
 // devices) and what carries its frames. Backends are in the packages below it: user (no privileges needed), tap (a TAP
-// device in a network namespace of choice) and pair (in memory, for tests); pcap captures what passes over any of them,
+// device in a network namespace of choice), packet (an interface that exists) and pair (in memory, for tests); pcap captures what passes over any of them,
 // and policy has the kernel check it on a TAP device.
 // Package netiftest has what they must all pass.
 package netif

@@ -31,7 +31,7 @@ func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
 	fs.StringArrayVarP(&g.env, "env", "e", nil, "set `NAME=VALUE` in the environment; NAME alone copies the host's value")
 	fs.StringArrayVar(&g.envFiles, "env-file", nil, "settings from `FILE`, one NAME=VALUE a line")
 	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
-	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, none, or tap=NAME with options like ,ip=ADDR/LEN (dhcp, gw, ip6, gw6, mac, mtu, netns) (default "+net+")")
+	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, none, or tap=NAME or packet=IFACE with options like ,ip=ADDR/LEN (dhcp, gw, ip6, gw6, mac, mtu, netns) (default "+net+")")
 	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
 	fs.StringArrayVar(&g.policy, "policy", nil, "let the kernel check packets on TAP devices by `RULES`: guard, to=PEER[:PORT][/tcp], from=PEER, addr=ADDR, rate=N")
 	fs.StringVar(&g.firewall, "firewall", "", "rules from `FILE` about what packets the guest takes and sends")

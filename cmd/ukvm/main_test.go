@@ -55,7 +55,7 @@ func TestMistakes(t *testing.T) {
 		{"run -m lots x", 125, "is not a size"},
 		{"run -p 80 x", 125, "write -p 80:80"},
 		{"run -p 80:80 --net none x", 125, "add --net user"},
-		{"run --net bridge x", 125, "user, tap=NAME or none"},
+		{"run --net bridge x", 125, "user, tap=NAME, packet=IFACE or none"},
 		{"run -e =1 x", 125, "has no name"},
 		{"run --env-file /nonexistent x", 125, "no such file"},
 		{"run --copy here x", 125, "write HOST:GUEST"},

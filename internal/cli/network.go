@@ -12,6 +12,7 @@ import (
 
 	"ukvm.dev/monitor"
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/packet"
 	"ukvm.dev/netif/pcap"
 	"ukvm.dev/netif/policy"
 	"ukvm.dev/netif/tap"
@@ -20,7 +21,7 @@ import (
 
 // NetWords are the words of a command line that say what networks a guest gets.
 type NetWords struct {
-	Nets         []string // --net: user[,OPTION…], tap=NAME[,OPTION…] or none, a card each; none given is Default
+	Nets         []string // --net: user[,OPTION…], tap=NAME[,OPTION…], packet=IFACE[,OPTION…] or none, a card each; none given is Default
 	Default      string
 	Publish      []string // -p
 	DNS          []string // --dns
@@ -28,10 +29,11 @@ type NetWords struct {
 	Policy       []string // --policy
 }
 
-// A Network is what one network card is connected to: one of User and TAP is set.
+// A Network is what one network card is connected to: one of User, TAP and Packet is set.
 type Network struct {
 	User   *user.Config
 	TAP    *tap.Config
+	Packet *packet.Config
 	Policy *policy.Policy // for TAP; nil: none
 }
 
@@ -102,8 +104,19 @@ func parseNets(nets []string) (networks []Network, err error) {
 				return nil, fmt.Errorf("--net tap=%s is given twice: each card needs a device of its own", c.Name)
 			}
 			networks = append(networks, Network{TAP: &c})
+		case "packet":
+			c, err := packet.Parse(s)
+			if err != nil {
+				return nil, err
+			}
+			if slices.ContainsFunc(networks, func(n Network) bool {
+				return n.Packet != nil && n.Packet.Name == c.Name && n.Packet.NetNS == c.NetNS
+			}) {
+				return nil, fmt.Errorf("--net packet=%s is given twice: each card needs an interface of its own", c.Name)
+			}
+			networks = append(networks, Network{Packet: &c})
 		default:
-			return nil, fmt.Errorf("--net %s is unknown: write user, tap=NAME or none", s)
+			return nil, fmt.Errorf("--net %s is unknown: write user, tap=NAME, packet=IFACE or none", s)
 		}
 	}
 	return networks, nil
@@ -160,6 +173,9 @@ func (w *NetWords) addPolicy(networks []Network) error {
 		if networks[i].TAP != nil {
 			networks[i].Policy, found = &p, true
 		}
+		if c := networks[i].Packet; c != nil { // what comes in is the guest's before it would be checked
+			return fmt.Errorf("--policy does not hold for --net packet=%s: use a TAP network", c.Name)
+		}
 	}
 	if !found {
 		return errors.New("--policy needs a TAP network, where the kernel checks packets: add --net tap=NAME")
@@ -191,7 +207,11 @@ func (w *NetWords) addDNS(networks []Network) error {
 				continue
 			}
 			if !server.Addr().Is4() || server.Port() != port {
-				return fmt.Errorf("--dns %s: the guest asks a resolver on a TAP network itself, by IPv4 and on port 53", s)
+				return fmt.Errorf("--dns %s: the guest asks a resolver on a TAP or packet network itself, by IPv4 and on port 53", s)
+			}
+			if n.Packet != nil {
+				n.Packet.DNS = append(n.Packet.DNS, server.Addr())
+				continue
 			}
 			n.TAP.DNS = append(n.TAP.DNS, server.Addr())
 		}
@@ -233,6 +253,14 @@ func (l *Links) open(n Network) error {
 			c.Attach = func(index int, guest netif.Config) (io.Closer, error) { return l.guard(*n.Policy, index, guest) }
 		}
 		link, err := tap.New(c)
+		if err != nil {
+			return err
+		}
+		l.add(link, link.Config())
+		return nil
+	}
+	if n.Packet != nil {
+		link, err := packet.New(*n.Packet)
 		if err != nil {
 			return err
 		}

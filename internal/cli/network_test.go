@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ukvm.dev/netif/packet"
 	"ukvm.dev/netif/tap"
 	"ukvm.dev/netif/user"
 )
@@ -31,6 +32,9 @@ func TestNetWords(t *testing.T) {
 				{Network: "tcp", Host: 8080, Guest: 80}, {Network: "udp", Host: 53, Guest: 53}}}}}},
 		{"dns", NetWords{Nets: []string{"user"}, DNS: []string{"9.9.9.9,[2620:fe::fe]:5353", "1.1.1.1:53"}},
 			[]Network{{User: &user.Config{DNS: []netip.AddrPort{dns("9.9.9.9:53"), dns("[2620:fe::fe]:5353"), dns("1.1.1.1:53")}}}}},
+		{"packet", NetWords{Nets: []string{"packet=eth1", "packet=eth2,netns=x"}, DNS: []string{"9.9.9.9"}},
+			[]Network{{Packet: &packet.Config{Name: "eth1", DNS: []netip.Addr{netip.MustParseAddr("9.9.9.9")}}},
+				{Packet: &packet.Config{Name: "eth2", NetNS: "x", DNS: []netip.Addr{netip.MustParseAddr("9.9.9.9")}}}}},
 		{"dns of tap", NetWords{Nets: []string{"tap=t0"}, DNS: []string{"9.9.9.9"}},
 			[]Network{{TAP: &tap.Config{Name: "t0", DNS: []netip.Addr{netip.MustParseAddr("9.9.9.9")}}}}},
 	} {
@@ -63,6 +67,11 @@ func describe(networks []Network) string {
 			if u.HostLoopback {
 				b.WriteString(" loopback")
 			}
+		case n.Packet != nil:
+			b.WriteString("packet " + n.Packet.Name)
+			for _, d := range n.Packet.DNS {
+				b.WriteString(" " + d.String())
+			}
 		case n.TAP != nil:
 			b.WriteString("tap " + n.TAP.Name)
 			if n.TAP.DHCP {
@@ -82,7 +91,7 @@ func TestNetWordsErrors(t *testing.T) {
 		words NetWords
 		want  string
 	}{
-		{NetWords{Nets: []string{"bridge"}}, "write user, tap=NAME or none"},
+		{NetWords{Nets: []string{"bridge"}}, "write user, tap=NAME, packet=IFACE or none"},
 		{NetWords{Nets: []string{"none", "user"}}, "stands alone"},
 		{NetWords{Nets: []string{"none,x"}}, "stands alone"},
 		{NetWords{Nets: []string{"user", "user"}}, "given twice"},
@@ -94,6 +103,10 @@ func TestNetWordsErrors(t *testing.T) {
 		{NetWords{Nets: []string{"user,mac=1"}}, "not of the form"},
 		{NetWords{Nets: []string{"tap="}}, "name is missing"},
 		{NetWords{Nets: []string{"tap=a,netns=x", "tap=a", "tap=a,netns=x,mtu=1400"}}, "--net tap=a is given twice"},
+		{NetWords{Nets: []string{"packet="}}, "the interface's name is missing"},
+		{NetWords{Nets: []string{"packet=a,netns=x", "packet=a", "packet=a,netns=x,mtu=1400"}}, "--net packet=a is given twice"},
+		{NetWords{Nets: []string{"tap=a", "packet=b"}, Policy: []string{"guard"}}, "--policy does not hold for --net packet=b"},
+		{NetWords{Nets: []string{"packet=b"}, DNS: []string{"9.9.9.9:99"}}, "on port 53"},
 		{NetWords{Nets: []string{"user"}, Policy: []string{"guard"}}, "add --net tap=NAME"},
 		{NetWords{Nets: []string{"tap=a"}, Policy: []string{"to=*", "from=nobody"}}, "--policy: policy \"from=nobody\": nobody is not an address"},
 		{NetWords{Nets: []string{"none"}, Publish: []string{"80:80"}}, "add --net user"},

@@ -101,7 +101,7 @@ func TestDefaultGateway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.gateway().String(); got != want {
+		if got := c.side().Router().String(); got != want {
 			t.Errorf("gateway of %q is %s, want %s", in, got, want)
 		}
 	}
@@ -112,10 +112,10 @@ func FuzzParse(f *testing.F) {
 	f.Add("tap=t,dhcp")
 	f.Fuzz(func(t *testing.T, s string) {
 		c, err := Parse(s)
-		if err == nil && (c.check() != nil || c.Name == "") {
+		if err == nil && (kind.Check(c.Name, c.side()) != nil || c.Name == "") {
 			t.Errorf("Parse(%q) let %+v pass", s, c)
 		}
-		if err == nil && c.Addr.IsValid() && c.Addr.Bits() < 31 && !c.gateway().IsValid() {
+		if err == nil && c.Addr.IsValid() && c.Addr.Bits() < 31 && !c.side().Router().IsValid() {
 			t.Errorf("Parse(%q) leaves no gateway", s)
 		}
 	})

@@ -109,7 +109,7 @@ func (d *device) configure(c *Config) error {
 		}
 		d.mtu = want
 	}
-	if gw := c.gateway(); d.made && gw.IsValid() {
+	if gw := c.side().Router(); d.made && gw.IsValid() {
 		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(gw, c.Addr.Bits()))}
 		if err := handle.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("give %s the address %v: %w", d.name, addr.IPNet, err)

@@ -8,15 +8,10 @@
 package tap
 
 import (
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -25,7 +20,8 @@ import (
 	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/iovec"
-	"ukvm.dev/netif/internal/resolvconf"
+	"ukvm.dev/netif/internal/netns"
+	"ukvm.dev/netif/internal/vnet"
 )
 
 // Link is an attached TAP device.
@@ -67,14 +63,16 @@ var (
 
 // New opens the device that c describes.
 func New(c Config) (*Link, error) {
-	if err := c.check(); err != nil {
+	side := c.side()
+	if err := kind.Check(c.Name, side); err != nil {
 		return nil, fmt.Errorf("configure tap: %w", err)
 	}
-	l := &Link{config: c.guest()}
+	l := &Link{config: side.Guest(c.Name)}
 	l.tx.whole = make([]byte, hypercall.NetHeaderSize+shortFrame)
 	l.rx.whole = make([]byte, hypercall.NetHeaderSize+longestSegment+1)
 	l.rx.shorts = fewShort
-	if err := c.inNetNS(func() (err error) {
+	place := netns.Place{Name: c.NetNS, File: c.NetNSFile}
+	if err := place.Do(func() (err error) {
 		if l.dev, err = c.open(); err != nil {
 			return err
 		}
@@ -91,44 +89,6 @@ func New(c Config) (*Link, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// guest is c as the guest is told, but for the MTU.
-func (c *Config) guest() netif.Config {
-	g := netif.Config{MAC: c.MAC, DHCP: c.DHCP, Addr: c.Addr, Router: c.gateway(), DNS: c.DNS, Search: c.Search}
-	g.IP6, g.Routers, g.Addr6, g.Router6 = c.Addr6.IsValid() || c.Auto6, c.Auto6, c.Addr6, c.Gateway6
-	if g.MAC == [6]byte{} {
-		rand.Read(g.MAC[:])
-		g.MAC[0] = g.MAC[0]&^1 | 2 // unicast, locally administered
-	}
-	if c.DNS == nil && c.Addr.IsValid() {
-		// A host without the file has no DNS to offer.
-		host, _ := resolvconf.Read(resolvconf.Path)
-		for _, server := range host.Servers {
-			if server.Is4() && !server.IsLoopback() {
-				g.DNS = append(g.DNS, server)
-			}
-		}
-		g.Search = host.Search
-	}
-	if g.IP6 {
-		g.Key = key(g.MAC, c.Name)
-	}
-	return g
-}
-
-// key is the secret of a guest's IPv6 interface identifiers: the same for the same card on this machine, and not to be
-// guessed, since the machine's identifier is secret, too (machine-id(5)). Without that it is another each time.
-func key(mac [6]byte, name string) (k [16]byte) {
-	id, err := os.ReadFile("/etc/machine-id")
-	if err != nil || len(id) < 32 {
-		rand.Read(k[:])
-		return k
-	}
-	h := hmac.New(sha256.New, id)
-	h.Write([]byte("ukvm interface identifiers " + name))
-	h.Write(mac[:])
-	return [16]byte(h.Sum(nil))
 }
 
 // Config is what to tell the guest.
@@ -200,7 +160,7 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 			l.tx.dropped.Add(1)
 			continue
 		}
-		encodeHeader(&l.tx.header, &f.Header)
+		vnet.Encode(l.tx.header[:], &f.Header) // NumBuffers, behind it, stays 0
 		l.tx.gather(f)
 		n, err := l.tx.vector.Write(l.dev.fd)
 		switch {
@@ -310,7 +270,7 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 		if whole {
 			l.rx.scatter(f, size)
 		}
-		decodeHeader(&l.rx.header, &f.Header)
+		vnet.Decode(l.rx.header[:], &f.Header)
 		if !l.features.RxChecksum {
 			f.Header.Flags = 0 // the kernel says DataValid also to those who did not ask
 		}
@@ -350,24 +310,4 @@ func (l *Link) Close() error {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)
 	}
 	return nil
-}
-
-// encodeHeader and decodeHeader are struct virtio_net_hdr_v1, little-endian on this architecture (TUNSETVNETLE).
-func encodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
-	le := binary.LittleEndian
-	b[0], b[1] = h.Flags, h.GSOType
-	le.PutUint16(b[2:], h.HdrLen)
-	le.PutUint16(b[4:], h.GSOSize)
-	le.PutUint16(b[6:], h.CsumStart)
-	le.PutUint16(b[8:], h.CsumOffset)
-	le.PutUint16(b[10:], 0) // NumBuffers has no meaning here
-}
-
-func decodeHeader(b *[hypercall.NetHeaderSize]byte, h *hypercall.NetHeader) {
-	le := binary.LittleEndian
-	*h = hypercall.NetHeader{
-		Flags: b[0], GSOType: b[1],
-		HdrLen: le.Uint16(b[2:]), GSOSize: le.Uint16(b[4:]),
-		CsumStart: le.Uint16(b[6:]), CsumOffset: le.Uint16(b[8:]),
-	}
 }

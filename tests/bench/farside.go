@@ -61,6 +61,24 @@ func newFarSide(name, network string) (*farSide, error) {
 	return f, nil
 }
 
+// bare makes another veth, with name and an address of the near end, whose far end has none and is for a guest. It returns the
+// far end's name.
+func (f *farSide) bare(name, prefix string) (string, error) {
+	ns, err := os.Open(f.path)
+	if err != nil {
+		return "", err
+	}
+	defer ns.Close()
+	near, far := name+"-near", name+"-far"
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = near
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: far, PeerNamespace: netlink.NsFd(ns.Fd())}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return "", fmt.Errorf("make a veth: %w", err)
+	}
+	return far, setUpLink(near, prefix)
+}
+
 func setUpLink(name, prefix string) error {
 	l, err := netlink.LinkByName(name)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The net bench: tests/bench/netguest natively, and in a guest over TAP and over the user network; beside them examples/events
-// in a guest, and other servers that are installed. All of it happens in
+// The net bench: tests/bench/netguest natively, and in a guest over TAP, over a packet socket on the end of another veth, and
+// over the user network; beside them examples/events in a guest, and other servers that are installed. All of it happens in
 // network namespaces of its own. The native server is in one, the load in another, with a veth between: as far away as a
 // guest behind a TAP is. Over the user network the peer is the native server on loopback, where its clients are too.
 
@@ -102,6 +102,10 @@ func (w *world) network(image, events string, far *farSide) ([]row, error) {
 	for _, p := range []string{"8080:8080", "9000:9000", "9001:9001", "9002:9002/udp"} {
 		user = append(user, "-p", "127.0.0.2:"+p)
 	}
+	iface, err := far.bare("packet", "10.97.0.1/24")
+	if err != nil {
+		return nil, err
+	}
 	contenders := []netContender{
 		{"native over veth", far.addr, "8080", func() (*server, error) {
 			return far.serve([]string{"GOMAXPROCS=1"}, image)
@@ -109,12 +113,15 @@ func (w *world) network(image, events string, far *farSide) ([]row, error) {
 		{"ukvm, TAP", "10.99.0.2", "8080", func() (*server, error) {
 			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "tap=bench0,ip=10.99.0.2/24", image)
 		}, 0, false},
+		{"ukvm, packet", "10.97.0.2", "8080", func() (*server, error) {
+			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "packet="+iface+",ip=10.97.0.2/24,netns="+far.path, image)
+		}, 0, false},
 		{"native over loopback", "127.0.0.1", "8080", func() (*server, error) {
 			return serve([]string{"GOMAXPROCS=1"}, image)
-		}, 2, false},
+		}, 3, false},
 		{"ukvm, user network", "127.0.0.2", "8080", func() (*server, error) {
 			return serve(nil, append(user, image)...)
-		}, 2, false},
+		}, 3, false},
 		{"events in ukvm, TAP", "10.99.0.2", "8080", func() (*server, error) {
 			return serve(nil, w.ukvm, "run", "-q", "-m", "256M", "--net", "tap=bench0,ip=10.99.0.2/24", events)
 		}, 0, true},

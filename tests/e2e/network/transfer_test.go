@@ -24,7 +24,7 @@ func transfers() []struct {
 	return []struct {
 		kind
 		bytes int64
-	}{{overUser, size}, {overTAP, size}, {overLossy, 20 * megabyte}, {overEmbedded, size}}
+	}{{overUser, size}, {overTAP, size}, {overPacket, size}, {overLossy, 20 * megabyte}, {overEmbedded, size}}
 }
 
 func TestDownload(t *testing.T) {

@@ -63,11 +63,12 @@ type kind struct {
 var (
 	overUser     = kind{"user", startUser}
 	overTAP      = kind{"tap", startTAP}
+	overPacket   = kind{"packet", startPacket}
 	overLossy    = kind{"lossy", startLossy}
 	overEmbedded = kind{"embedded", startEmbedded}
 
-	fast = []kind{overUser, overTAP}
-	all  = []kind{overUser, overTAP, overLossy, overEmbedded}
+	fast = []kind{overUser, overTAP, overPacket}
+	all  = []kind{overUser, overTAP, overPacket, overLossy, overEmbedded}
 )
 
 // image is the program for guests.

@@ -1,4 +1,5 @@
-package tap
+// Package netns runs functions in other network namespaces.
+package netns
 
 import (
 	"errors"
@@ -11,25 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// namedNetNS is where iproute2 keeps namespaces by name.
-const namedNetNS = "/run/netns"
+// named is where iproute2 keeps namespaces by name.
+const named = "/run/netns"
 
-// inNetNS runs f on a thread in the namespace that c asks for, and returns its error. Everything f opens belongs to that
-// namespace; f must not start goroutines that expect to be there too.
-func (c *Config) inNetNS(f func() error) error {
-	if c.NetNSFile != nil {
-		return onThreadIn(int(c.NetNSFile.Fd()), f)
+// A Place is a network namespace: a name (as in `ip netns`), a path if it contains a slash, or empty for that of the process.
+// File, if not nil, is used instead.
+type Place struct {
+	Name string
+	File interface{ Fd() uintptr }
+}
+
+// Do runs f on a thread in the namespace, and returns its error. Everything f opens belongs to that namespace; f must not
+// start goroutines that expect to be there too.
+func (p Place) Do(f func() error) error {
+	if p.File != nil {
+		return onThreadIn(int(p.File.Fd()), f)
 	}
-	if c.NetNS == "" {
+	if p.Name == "" {
 		return f()
 	}
-	path := c.NetNS
+	path := p.Name
 	if !strings.Contains(path, "/") {
-		path = filepath.Join(namedNetNS, path)
+		path = filepath.Join(named, path)
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("network namespace %s does not exist: make it with `ip netns add` or give the path of one", c.NetNS)
+		return fmt.Errorf("network namespace %s does not exist: make it with `ip netns add` or give the path of one", p.Name)
 	}
 	if err != nil {
 		return fmt.Errorf("open network namespace: %w", err)
