@@ -10,7 +10,7 @@ import (
 // gvisorContender is netguest in a gVisor sandbox of its own (runsc run with a bundle, as a container engine does), with
 // gVisor's network stack behind a veth. The sandbox takes the veth's address away from the namespace, so each run has a new one.
 func gvisorContender(runsc, dir, image string) netContender {
-	const network = "10.97.0"
+	const network = "10.96.0" // the packet contender has 10.97.0, the far side 10.98.0, TAP 10.99.0
 	run := func() (s *server, err error) {
 		far, err := newFarSide("runsc", network)
 		if err != nil {
