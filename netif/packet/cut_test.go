@@ -10,6 +10,7 @@ import (
 
 	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/vnet"
 )
 
 // whole is a frame of a GSO type with n bytes of payload, and its header. IP checksum and lengths are left out, as all that is
@@ -119,7 +120,7 @@ func FuzzCut(f *testing.F) {
 	}
 	f.Add(make([]byte, 60), uint8(1), uint8(0), uint16(0), uint16(34), uint16(16))
 	f.Fuzz(func(t *testing.T, frame []byte, flags, kind uint8, size, start, offset uint16) {
-		if len(frame) < netif.EthernetSize || len(frame) > longestSegment {
+		if len(frame) < netif.EthernetSize || len(frame) > vnet.LongestSegment {
 			return
 		}
 		h := hypercall.NetHeader{Flags: flags, GSOType: kind, GSOSize: size, CsumStart: start, CsumOffset: offset}

@@ -25,6 +25,7 @@ import (
 
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/netns"
+	"ukvm.dev/netif/internal/vnet"
 )
 
 // Link is a packet socket on an interface.
@@ -97,24 +98,13 @@ func (l *Link) Config() netif.Config { return l.config }
 // Name is that of the interface.
 func (l *Link) Name() string { return l.socket.name }
 
-// longestSegment is the longest frame with a GSO type in bytes: the kernel's packets end at 64 KiB.
-const longestSegment = netif.EthernetSize + 65535
-
 // Features are checksums and TCP segmentation, both ways.
-func (l *Link) Features() netif.Features {
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment, TCP6: true}
-}
+func (l *Link) Features() netif.Features { return vnet.Features() }
 
 // SetFeatures notes what the guest does itself. What it leaves to the kernel is in its frames' headers.
 func (l *Link) SetFeatures(f netif.Features) error {
-	if !f.Within(l.Features()) || f.TxSegment < 0 || f.RxSegment < 0 {
-		return fmt.Errorf("set features of packet %s: %+v is more than %+v", l.socket.name, f, l.Features())
-	}
-	if f.RxSegment > 0 && !f.RxChecksum || f.TxSegment > 0 && !f.TxChecksum {
-		return fmt.Errorf("set features of packet %s: segmentation needs checksums", l.socket.name)
-	}
-	if f.RxSegment > 0 && f.RxSegment < longestSegment {
-		return fmt.Errorf("set features of packet %s: the kernel's frames have up to %d bytes", l.socket.name, longestSegment)
+	if err := vnet.Check(f); err != nil {
+		return fmt.Errorf("set features of packet %s: %w", l.socket.name, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

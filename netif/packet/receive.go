@@ -81,7 +81,7 @@ func (l *Link) take(f *netif.Frame, status uint32) (ok bool, err error) {
 	to := netif.Frame{Data: f.Data}
 	if work {
 		if l.rx.whole[0] == nil {
-			l.rx.whole[0] = make([]byte, longestSegment)
+			l.rx.whole[0] = make([]byte, vnet.LongestSegment)
 		}
 		to.Data = l.rx.whole[:]
 	}

@@ -37,9 +37,6 @@ type Link struct {
 	tx, rx direction
 }
 
-// shortFrame is the length in bytes of the longest frame that is copied rather than listed.
-const shortFrame = 2 << 10
-
 // fewShort is how many short frames in a row have Receive expect another. A long one costs a copy when it does.
 const fewShort = 8
 
@@ -49,7 +46,7 @@ type direction struct {
 	vector iovec.Vector
 	spill  [1]byte // behind the Data of a frame: written to only if the frame is too long
 
-	whole  []byte // room for a header and a frame, of shortFrame bytes to send, the longest to receive
+	whole  []byte // room for a header and a frame, of vnet.ShortFrame bytes to send, the longest to receive
 	shorts int    // short frames received in a row, as far as they matter
 
 	frames, bytes, dropped atomic.Uint64
@@ -68,8 +65,8 @@ func New(c Config) (*Link, error) {
 		return nil, fmt.Errorf("configure tap: %w", err)
 	}
 	l := &Link{config: side.Guest(c.Name)}
-	l.tx.whole = make([]byte, hypercall.NetHeaderSize+shortFrame)
-	l.rx.whole = make([]byte, hypercall.NetHeaderSize+longestSegment+1)
+	l.tx.whole = make([]byte, hypercall.NetHeaderSize+vnet.ShortFrame)
+	l.rx.whole = make([]byte, hypercall.NetHeaderSize+vnet.LongestSegment+1)
 	l.rx.shorts = fewShort
 	place := netns.Place{Name: c.NetNS, File: c.NetNSFile}
 	if err := place.Do(func() (err error) {
@@ -105,25 +102,14 @@ func (l *Link) HostAddr() netip.Prefix {
 	return netip.PrefixFrom(l.config.Router, l.config.Addr.Bits())
 }
 
-// longestSegment is the longest frame with a GSO type in bytes: the kernel's packets end at 64 KiB.
-const longestSegment = netif.EthernetSize + 65535
-
 // Features are checksums and TCP segmentation, both ways.
-func (l *Link) Features() netif.Features {
-	return netif.Features{TxChecksum: true, RxChecksum: true, TxSegment: longestSegment, RxSegment: longestSegment, TCP6: true}
-}
+func (l *Link) Features() netif.Features { return vnet.Features() }
 
 // SetFeatures tells the kernel what it may leave to the guest. What the guest leaves to the kernel is in its frames'
 // headers.
 func (l *Link) SetFeatures(f netif.Features) error {
-	if !f.Within(l.Features()) || f.TxSegment < 0 || f.RxSegment < 0 {
-		return fmt.Errorf("set features of tap %s: %+v is more than %+v", l.dev.name, f, l.Features())
-	}
-	if f.RxSegment > 0 && !f.RxChecksum || f.TxSegment > 0 && !f.TxChecksum {
-		return fmt.Errorf("set features of tap %s: segmentation needs checksums", l.dev.name)
-	}
-	if f.RxSegment > 0 && f.RxSegment < longestSegment {
-		return fmt.Errorf("set features of tap %s: the kernel's frames have up to %d bytes", l.dev.name, longestSegment)
+	if err := vnet.Check(f); err != nil {
+		return fmt.Errorf("set features of tap %s: %w", l.dev.name, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,12 +142,12 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 	}
 	for i := range frames {
 		f := &frames[i]
-		if f.Len < netif.EthernetSize || f.Len > l.longest(f) || f.Len > f.Room() || !l.agreed(&f.Header) {
+		if !vnet.Sendable(f, &l.features, l.dev.mtu) {
 			l.tx.dropped.Add(1)
 			continue
 		}
 		vnet.Encode(l.tx.header[:], &f.Header) // NumBuffers, behind it, stays 0
-		l.tx.gather(f)
+		vnet.List(&l.tx.vector, l.tx.header[:], l.tx.whole, f)
 		n, err := l.tx.vector.Write(l.dev.fd)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
@@ -174,39 +160,6 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 		}
 	}
 	return len(frames), nil
-}
-
-// longest is the length in bytes that f may have.
-func (l *Link) longest(f *netif.Frame) int {
-	if f.Header.GSOType != hypercall.GSONone {
-		return l.features.TxSegment
-	}
-	return netif.EthernetSize + l.dev.mtu
-}
-
-// agreed reports whether h asks for no more than what SetFeatures has switched on.
-func (l *Link) agreed(h *hypercall.NetHeader) bool {
-	return (h.Flags&hypercall.NeedsCsum == 0 || l.features.TxChecksum) &&
-		(h.GSOType == hypercall.GSONone || h.GSOType == hypercall.GSOTCP4 || h.GSOType == hypercall.GSOTCP6 && l.features.TCP6)
-}
-
-// gather lists the header and the first f.Len bytes of f, in one piece if they are few.
-func (d *direction) gather(f *netif.Frame) {
-	if f.Len <= shortFrame {
-		n := copy(d.whole, d.header[:])
-		d.vector.Add(d.whole[:n+f.CopyTo(d.whole[n:])])
-		return
-	}
-	d.vector.Add(d.header[:])
-	rest := f.Len
-	for _, piece := range f.Data {
-		if rest == 0 {
-			break
-		}
-		piece = piece[:min(len(piece), rest)]
-		rest -= len(piece)
-		d.vector.Add(piece)
-	}
 }
 
 // room lists where a header and a frame go: to d.whole, or at once to where f wants it.
@@ -231,7 +184,7 @@ func (d *direction) scatter(f *netif.Frame, n int) {
 
 // expect notes that a frame of n bytes has come.
 func (d *direction) expect(n int) {
-	if n > shortFrame {
+	if n > vnet.ShortFrame {
 		d.shorts = 0
 	} else if d.shorts < fewShort {
 		d.shorts++

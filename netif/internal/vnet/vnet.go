@@ -1,5 +1,5 @@
 // Package vnet is struct virtio_net_hdr (virtio 1.2 §5.1.6), which the kernel's TAP devices and packet sockets put before
-// frames, little-endian on this architecture.
+// frames, little-endian on this architecture; and what such links have in common besides: offloads, and what a guest may send.
 package vnet
 
 import (
