@@ -31,7 +31,7 @@ func (w wire) do(t *testing.T, f func(netlink.Link) error) {
 // answered reports whether the host answers an ARP request.
 func answered(t *testing.T, l *packet.Link) bool {
 	t.Helper()
-	frame := arpRequest(l.Config())
+	frame := netiftest.ARPRequest(l.Config())
 	if n, err := l.Send([]netif.Frame{{Data: [][]byte{frame}, Len: len(frame)}}); n != 1 || err != nil {
 		t.Fatalf("Send = %d, %v", n, err)
 	}
@@ -152,7 +152,7 @@ func TestLost(t *testing.T) {
 	netiftest.Leaks(t)
 	w := newWire(t, 1500)
 	l := open(t, w.config())
-	frame := arpRequest(l.Config())
+	frame := netiftest.ARPRequest(l.Config())
 	const sent = 3000
 	for range sent {
 		l.Send([]netif.Frame{{Data: [][]byte{frame}, Len: len(frame)}})

@@ -2,12 +2,9 @@ package tap_test
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -15,14 +12,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 
-	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/netiftest"
 	"ukvm.dev/netif/tap"
@@ -47,22 +42,12 @@ func open(t testing.TB, c tap.Config) *tap.Link {
 	return l
 }
 
-// arpRequest asks for the gateway's address, as the guest.
-func arpRequest(c netif.Config) []byte {
-	b := append(bytes.Repeat([]byte{0xff}, 6), c.MAC[:]...)
-	b = append(b, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1) // ARP, Ethernet, IPv4, request (RFC 826)
-	b = append(b, c.MAC[:]...)
-	b = append(b, c.Addr.Addr().AsSlice()...)
-	b = append(b, make([]byte, 6)...)
-	return append(b, c.Router.AsSlice()...)
-}
-
 func TestConformance(t *testing.T) {
 	netiftest.NewNetNS(t) // skips once for all
 	netiftest.Run(t, func(t *testing.T) netiftest.Subject {
 		ns := netiftest.NewNetNS(t)
 		l := open(t, config(ns))
-		return netiftest.Subject{Link: l, MTU: 1500, Request: arpRequest(l.Config())}
+		return netiftest.Subject{Link: l, MTU: 1500, Request: netiftest.ARPRequest(l.Config())}
 	})
 }
 
@@ -93,7 +78,7 @@ func TestRawFrames(t *testing.T) {
 	l := open(t, config(netiftest.NewNetNS(t)))
 	c := l.Config()
 
-	arp := exchange(t, l, arpRequest(c))
+	arp := exchange(t, l, netiftest.ARPRequest(c))
 	if len(arp) < 42 || arp[21] != 2 || !bytes.Equal(arp[28:32], c.Router.AsSlice()) || !bytes.Equal(arp[0:6], c.MAC[:]) {
 		t.Fatalf("answer to the ARP request: %x", arp)
 	}
@@ -128,112 +113,16 @@ func TestTCP(t *testing.T) {
 		c.MTU = mtu
 		l := open(t, c)
 		guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{})
-		transfer(t, ns, l, guest)
+		netiftest.Transfer(t, ns, l.Config().Router, guest)
 		guest.Stop()
 		l.Close()
 	}
 }
 
-// TestFeatures leaves checksums and segmentation to the other side, as far as that was agreed.
 func TestFeatures(t *testing.T) {
 	netiftest.Leaks(t)
 	ns := netiftest.NewNetNS(t)
-	l := open(t, config(ns))
-	all := l.Features()
-	if !all.TCP6 {
-		t.Error("no segmentation of IPv6")
-	}
-	for name, f := range map[string]netif.Features{
-		"more than there is":             {TxChecksum: true, TxSegment: all.TxSegment + 1},
-		"segments without checksums":     {RxSegment: all.RxSegment},
-		"sending them without checksums": {TxSegment: all.TxSegment},
-		"less than negative":             {TxChecksum: true, TxSegment: -1},
-		"frames shorter than they come":  {RxChecksum: true, RxSegment: all.RxSegment - 1},
-	} {
-		if err := l.SetFeatures(f); err == nil {
-			t.Errorf("%s was accepted", name)
-		}
-	}
-	frame := arpRequest(l.Config())
-	for _, h := range []hypercall.NetHeader{{Flags: hypercall.NeedsCsum}, {GSOType: hypercall.GSOTCP4}, {GSOType: hypercall.GSOTCP6}} {
-		before := l.Counters().TxDropped
-		l.Send([]netif.Frame{{Header: h, Data: [][]byte{frame}, Len: len(frame)}})
-		if l.Counters().TxDropped != before+1 {
-			t.Errorf("a frame with %+v was sent although that is off", h)
-		}
-	}
-	for _, c := range []struct {
-		features netif.Features
-		tx, rx   bool // are there long frames?
-	}{
-		{netif.Features{TxChecksum: true, TxSegment: all.TxSegment}, true, false},
-		{netif.Features{RxChecksum: true, RxSegment: all.RxSegment}, false, true},
-		{netif.Features{TxChecksum: true, RxChecksum: true}, false, false},
-		{all, true, true},
-		{netif.Features{}, false, false},
-	} {
-		if err := l.SetFeatures(c.features); err != nil {
-			t.Fatal(err)
-		}
-		guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{Features: c.features})
-		before := l.Counters()
-		transfer(t, ns, l, guest)
-		guest.Stop()
-		after := l.Counters()
-		// 4 MiB and acknowledgements are at least 2800 frames of the MTU each way.
-		const few = 2800
-		if tx, rx := after.TxFrames-before.TxFrames, after.RxFrames-before.RxFrames; (tx < few) != c.tx || (rx < few) != c.rx {
-			t.Errorf("%+v: %d frames sent, %d received", c.features, tx, rx)
-		}
-	}
-	l.Close()
-	if err := l.SetFeatures(all); !errors.Is(err, netif.ErrClosed) {
-		t.Errorf("after Close: %v", err)
-	}
-}
-
-func transfer(t *testing.T, ns *netiftest.NetNS, l *tap.Link, guest *netiftest.Guest) {
-	var listener net.Listener
-	ns.Do(t, func() (err error) {
-		listener, err = net.Listen("tcp4", l.Config().Router.String()+":0")
-		return err
-	})
-	defer listener.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	client, err := guest.Dial(ctx, "tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
-
-	const size = 4 << 20
-	data := make([]byte, size)
-	rand.NewChaCha8([32]byte{}).Read(data)
-	want := sha256.Sum256(data)
-	var wg sync.WaitGroup
-	for _, c := range []net.Conn{client, server} {
-		wg.Go(func() {
-			if _, err := c.Write(data); err != nil {
-				t.Errorf("send: %v", err)
-			}
-		})
-		wg.Go(func() {
-			sum := sha256.New()
-			if n, err := io.CopyN(sum, c, size); err != nil {
-				t.Errorf("received %d bytes: %v", n, err)
-			}
-			if !bytes.Equal(sum.Sum(nil), want[:]) {
-				t.Error("the stream arrived changed")
-			}
-		})
-	}
-	wg.Wait()
+	netiftest.Offloads(t, ns, open(t, config(ns)))
 }
 
 // device looks up the device by name in ns; nil if there is none.
