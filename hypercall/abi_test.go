@@ -153,6 +153,7 @@ func TestNumbers(t *testing.T) {
 		{"ImageBase", uint64(ImageBase), 0x400000},
 		{"ArchiveVA", uint64(ArchiveVA), 0x7ff0_0000_0000},
 		{"StackTop", uint64(StackTop), 0x7fff_0000_0000},
+		{"FrameRingsVA", uint64(FrameRingsVA), 0x7fff_8000_0000},
 	} {
 		if n.got != n.want {
 			t.Errorf("%s is %#x, was %#x: a change needs a new Version", n.name, n.got, n.want)
@@ -188,7 +189,7 @@ func TestMemoryMap(t *testing.T) {
 	}{
 		{"SharedBase", SharedBase}, {"ClockVA", ClockVA}, {"BootVA", BootVA}, {"RegionsVA", RegionsVA}, {"RingsVA", RingsVA},
 		{"SharedEnd", SharedEnd}, {"ArchiveVA", ArchiveVA}, {"the stack", StackTop - StackSize}, {"StackTop", StackTop},
-		{"UserEnd", UserEnd}, {"MonitorBase", MonitorBase},
+		{"UserEnd", UserEnd}, {"FrameRingsEnd", FrameRingsEnd}, {"MonitorBase", MonitorBase},
 	}
 	for i, p := range parts {
 		if p.at%PageSize != 0 {

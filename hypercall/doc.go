@@ -34,11 +34,13 @@
 //	0x7ff0_0000_0000  ├─────────────────────────────┤ ArchiveVA = MmapEnd
 //	                  │ files from --copy     r--   │ a cpio archive (newc)
 //	                  │ initial stack         rw-   │ ends at StackTop, with a guard page below
-//	0x7fff_ffff_f000  └─────────────────────────────┘ UserEnd
+//	0x7fff_8000_0000  ├─────────────────────────────┤ UserEnd = FrameRingsVA
+//	                  │ frame rings           rw-   │ of devices that have one
+//	0x7fff_8200_0000  └─────────────────────────────┘ FrameRingsEnd
 //	                    (non-canonical)
 //	0xffff_8000_0000_0000  MonitorBase: descriptor tables, exit stubs, exception stack; supervisor pages that the
 //	                       guest, at CPL 3, can neither read nor write nor run
 //
-// Guest-physical space is exactly as large as the memory the guest was given; the page tables lie in it too, in pages
-// that no guest mapping reaches.
+// Guest-physical space is exactly as large as the memory the guest was given, but for frame rings; the page tables lie in
+// it too, in pages that no guest mapping reaches.
 package hypercall

@@ -52,14 +52,17 @@ func TestLayout(t *testing.T) {
 		{"Boot.Firewall", unsafe.Offsetof(b.Firewall), 444},
 		{"Boot.Device", unsafe.Offsetof(b.Device), 448},
 		{"NetConfig", unsafe.Sizeof(n), 260},
-		{"Device", unsafe.Sizeof(Device{}), 300},
+		{"Device", unsafe.Sizeof(Device{}), 320},
 		{"Desc", unsafe.Sizeof(Desc{}), 16},
 		{"UsedElem", unsafe.Sizeof(UsedElem{}), 8},
 		{"Avail.Ring", unsafe.Offsetof(a.Ring), 4},
 		{"Avail.Event", unsafe.Offsetof(a.Event), 4 + 2*QueueLen},
 		{"Used.Ring", unsafe.Offsetof(u.Ring), 4},
 		{"Queue.Avail", unsafe.Offsetof(q.Avail), 4096},
+		{"Queue.Frames", unsafe.Offsetof(q.Frames), 8168},
 		{"Queue.Used", unsafe.Offsetof(q.Used), 8192},
+		{"FrameSlot", unsafe.Sizeof(FrameSlot{}), 32},
+		{"FrameSlot.Mac", unsafe.Offsetof(FrameSlot{}.Mac), 12},
 		{"NetHeader", unsafe.Sizeof(NetHeader{}), NetHeaderSize},
 	} {
 		if f.got != f.want {

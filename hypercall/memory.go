@@ -18,11 +18,15 @@ const (
 	RingsVA        = SharedBase + 0x40000
 	SharedEnd  GVA = 0x400000
 
-	ImageBase GVA = 0x400000     // lowest address of a program segment
-	MmapEnd   GVA = ArchiveVA    // the guest kernel maps below this
-	ArchiveVA GVA = 0x7ff0 << 32 // start of the cpio archive, if there is one
-	StackTop  GVA = 0x7fff << 32 // end of the initial stack
-	UserEnd   GVA = 0x7fff_ffff_f000
+	ImageBase GVA = 0x400000         // lowest address of a program segment
+	MmapEnd   GVA = ArchiveVA        // the guest kernel maps below this
+	ArchiveVA GVA = 0x7ff0 << 32     // start of the cpio archive, if there is one
+	StackTop  GVA = 0x7fff << 32     // end of the initial stack
+	UserEnd   GVA = 0x7fff_8000_0000 // end of what a program can have
+
+	FrameRingsVA  = UserEnd // the ring of device i is at + i*FrameRingSpan
+	FrameRingSpan = 2 << 20
+	FrameRingsEnd = FrameRingsVA + MaxDevices*FrameRingSpan
 
 	MonitorBase GVA = 0xffff_8000_0000_0000
 

@@ -57,10 +57,11 @@ type UsedElem struct {
 
 // Queue is the memory of one queue.
 type Queue struct {
-	Desc  [QueueLen]Desc
-	Avail Avail
-	_     [4096 - (QueueLen*2 + 6)]byte
-	Used  Used
+	Desc   [QueueLen]Desc
+	Avail  Avail
+	_      [4096 - (QueueLen*2 + 6) - 24]byte
+	Frames Frames // of a receive queue
+	Used   Used
 }
 
 // NetHeader precedes every frame of a network device, both ways (struct virtio_net_hdr_v1, virtio 1.2 §5.1.6). A

@@ -188,7 +188,11 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 		if err != nil {
 			return err
 		}
-		vm.nics = append(vm.nics, newNIC(n, features, slot, vm.space))
+		card := newNIC(n, features, slot, vm.space)
+		vm.nics = append(vm.nics, card)
+		if d.Frames, err = card.shareRing(i, vm.space); err != nil {
+			return fmt.Errorf("set up network card %s: %w", n.Name, err)
+		}
 	}
 	return nil
 }

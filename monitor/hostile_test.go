@@ -240,7 +240,7 @@ func TestCallsByGuests(t *testing.T) {
 		{"poll before the start", new(kvmtest.Code).Call(hypercall.CallPoll, 0), "call 3 before the guest kernel has started"},
 		{"start twice", new(kvmtest.Code).Start("upcall").Start("upcall"), "a second start"},
 		{"write from the end of user space", new(kvmtest.Code).Start("upcall").
-			Call(hypercall.CallConsoleWrite, 1, uint64(hypercall.UserEnd)-4, 8), "8 bytes at 0x7fffffffeffc"},
+			Call(hypercall.CallConsoleWrite, 1, uint64(hypercall.UserEnd)-4, 8), "8 bytes at 0x7fff7ffffffc"},
 		{"write from the end of the data", new(kvmtest.Code).Start("upcall").
 			Call(hypercall.CallConsoleWrite, 1, uint64(kvmtest.DataVA)+page-4, 8), "not mapped"},
 		{"write what the monitor keeps", new(kvmtest.Code).Start("upcall").

@@ -14,6 +14,8 @@ type nic struct {
 	name     string
 	link     netif.Link
 	device   *net.Device
+	ring     []byte // that the guest has of the link's memory; nil if it has none
+	ringGPA  hypercall.GPA
 	reported bool // that the link is down
 }
 

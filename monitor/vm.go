@@ -106,6 +106,11 @@ func (vm *VM) build() error {
 			return err
 		}
 	}
+	for _, n := range vm.nics {
+		if err := n.addRing(vm.machine); err != nil {
+			return err
+		}
+	}
 	if vm.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("make eventfd: %w", err)
 	}
@@ -203,6 +208,9 @@ func (vm *VM) Close() error {
 		vm.console.Close()
 	}
 	errs = append(errs, closeMachine(vm.system, vm.machine))
+	for _, n := range vm.nics {
+		errs = append(errs, n.closeRing()) // after the machine, or the guest would see what comes to lie there
+	}
 	if vm.space != nil {
 		errs = append(errs, vm.space.close())
 	}

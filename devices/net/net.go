@@ -34,6 +34,7 @@ const batch = 64
 // Device is one network device. It is used by the vCPU's thread while the vCPU does not run.
 type Device struct {
 	link     netif.Link
+	shared   *frameRing     // nil: the link has none
 	features netif.Features // what was agreed
 	memory   Memory
 	rx, tx   *ring.Queue
@@ -55,7 +56,8 @@ type Counters struct {
 	RxFrames, RxBytes, TxFrames, TxBytes, TxDropped uint64
 }
 
-// New makes a device on a ring slot. Features is what the link's SetFeatures was told.
+// New makes a device on a ring slot. Features is what the link's SetFeatures was told. A ring that the guest has is given with
+// ShareFrames.
 func New(link netif.Link, features netif.Features, mtu int, slot []byte, memory Memory) *Device {
 	const ethernet = 14 + 4 // header, and a VLAN tag
 	return &Device{
@@ -68,7 +70,9 @@ func New(link netif.Link, features netif.Features, mtu int, slot []byte, memory 
 func (d *Device) Down() error { return d.down }
 
 // News reports whether the guest has something to look at.
-func (d *Device) News() bool { return d.rx.News() || d.tx.News() }
+func (d *Device) News() bool {
+	return d.rx.News() || d.tx.News() || d.shared != nil && d.down == nil && d.shared.seek()
+}
 
 // Serve sends what the guest has queued and stores what has arrived. moved is whether there was anything. The error is
 // the guest's fault (ErrGuest) or that of its memory; a link that fails is down and loses frames, as a cable would.

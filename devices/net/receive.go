@@ -35,6 +35,10 @@ func (d *Device) receive() (moved bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("%w: receive queue: %w", ErrGuest, err)
 	}
+	if d.shared != nil {
+		d.shared.seek()
+		defer d.shared.settle()
+	}
 	for used := 0; d.down == nil; {
 		prepared, err := d.prepare(used, n)
 		if err != nil || prepared == 0 {

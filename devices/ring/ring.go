@@ -81,3 +81,9 @@ func (q *Queue) Publish() { q.mem.Used.Index = q.Used }
 func (q *Queue) News() bool {
 	return q.mem.Avail.Flags&hypercall.AvailQuiet == 0 && q.mem.Avail.Event != q.Used
 }
+
+// Frames is a copy of what the guest says about its frame ring.
+func (q *Queue) Frames() hypercall.Frames { return q.mem.Frames }
+
+// SetNextFrame tells the guest at which slot of its frame ring to look next.
+func (q *Queue) SetNextFrame(slot uint32) { q.mem.Frames.Next = slot }

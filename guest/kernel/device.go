@@ -13,6 +13,8 @@ type device struct {
 	open bool
 	fd   uint32
 	seen [2]uint16 // Used.Index of each queue when the descriptor was last raised
+
+	frames hypercall.Frames // where the driver was in the frame ring when a frame there last raised the descriptor
 }
 
 var (
@@ -29,7 +31,7 @@ func sysOpenDevice(index uint64) uint64 {
 	if errno != 0 {
 		return fail(errno)
 	}
-	devices[index] = device{open: true, fd: uint32(fd)}
+	devices[index] = device{open: true, fd: uint32(fd), frames: hypercall.Frames{Next: ^uint32(0)}} // nowhere yet
 	deviceCount = max(deviceCount, int(index)+1)
 	return fd
 }
@@ -38,6 +40,17 @@ func sysOpenDevice(index uint64) uint64 {
 func queueOf(device, queue int) *hypercall.Queue {
 	addr := ringsAddr + uint64(device)*hypercall.RingSlot + uint64(queue)*hypercall.QueueSize
 	return *(**hypercall.Queue)(unsafe.Pointer(&addr))
+}
+
+// frameWaits reports whether the driver finds something in a slot of a device's frame ring.
+func frameWaits(device int, slot uint32) bool {
+	r := &boot_().Device[device].Frames
+	if r.Addr == 0 {
+		return false
+	}
+	addr := uint64(r.Addr) + uint64(slot%r.Slots)*uint64(r.Size)
+	s := *(**hypercall.FrameSlot)(unsafe.Pointer(&addr))
+	return s.Status&(hypercall.FrameReady|hypercall.FrameLong|hypercall.FrameVLAN) == hypercall.FrameReady
 }
 
 // collectDevices raises the descriptors of devices whose rings have moved on since the last time.
@@ -58,6 +71,11 @@ func collectDevices() {
 			ready = ready || used != q.Avail.Event && q.Avail.Flags == 0
 			moved = moved || used != d.seen[n]
 			d.seen[n] = used
+		}
+		if frames := &queueOf(i, 0).Frames; frameWaits(i, frames.Next) {
+			ready = true
+			moved = moved || d.frames != *frames
+			d.frames = *frames
 		}
 		switch {
 		case ready && moved:

@@ -1,9 +1,9 @@
 // Package packet is a netif.Link over a packet socket (packet(7)) on an interface that exists: the end of a veth, such as
 // container engines make, a macvlan, a card.
 //
-// A frame for the guest that fits a slot of the ring is copied twice, but without a system call: by the kernel into the
-// ring, on the processor that sends if the sender is on this host, and here into the guest's memory. A longer one goes into
-// that memory with one system call and one copy, by the kernel. So does a frame from the guest, the other way; short ones
+// A frame for the guest that fits a slot of the ring costs no system call: the kernel copies it into the ring, on the processor
+// that sends if the sender is on this host, and the guest, which has the ring in its memory, from there. A longer one goes into the
+// guest's memory with one system call and one copy, by the kernel. So does a frame from the guest, the other way; short ones
 // are copied here before, which is cheaper than to tell the kernel of pieces.
 //
 // Checksums and segmentation are left to the other side, as by package tap: frames are up to 64 KiB of a TCP stream. What
@@ -16,12 +16,8 @@
 package packet
 
 import (
-	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/netns"
@@ -31,7 +27,6 @@ import (
 // Link is a packet socket on an interface.
 type Link struct {
 	socket socket
-	ring   ring
 	config netif.Config
 
 	mu       sync.RWMutex // held for reading by the calls under way
@@ -39,16 +34,13 @@ type Link struct {
 	features netif.Features
 
 	tx sender
-	rx receiver
 }
-
-// count is of the frames of one direction.
-type count struct{ frames, bytes, dropped atomic.Uint64 }
 
 var (
 	_ netif.Link      = (*Link)(nil)
 	_ netif.Offloader = (*Link)(nil)
 	_ netif.Counter   = (*Link)(nil)
+	_ netif.RingLink  = (*Link)(nil)
 )
 
 // New opens the interface that c describes.
@@ -70,8 +62,7 @@ func New(c Config) (*Link, error) {
 			side.MTU = l.socket.mtu
 		}
 		if err = l.start(side.MAC, side.MTU); err != nil {
-			l.ring.close()
-			unix.Close(l.socket.fd)
+			l.socket.Close()
 		}
 		return err
 	}); err != nil {
@@ -81,13 +72,10 @@ func New(c Config) (*Link, error) {
 	return l, nil
 }
 
-func (l *Link) start(mac [6]byte, mtu int) (err error) {
+func (l *Link) start(mac [6]byte, mtu int) error {
 	s := &l.socket
 	if mtu > s.mtu {
 		return fmt.Errorf("packet %s: mtu %d is more than that of the interface, %d", s.name, mtu, s.mtu)
-	}
-	if l.ring, err = newRing(s.fd); err != nil {
-		return fmt.Errorf("packet %s: %w", s.name, err)
 	}
 	return s.start(mac)
 }
@@ -111,32 +99,63 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
+	if err := l.socket.SetFeatures(f); err != nil {
+		return err
+	}
 	l.features = f
 	return nil
 }
 
 // FD is that of the socket: readable while frames wait.
-func (l *Link) FD() int { return l.socket.fd }
+func (l *Link) FD() int { return l.socket.FD }
 
 // Arm has nothing to prepare: FD is readable exactly while something waits.
 func (l *Link) Arm() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.rx.armed = true
-	return l.closed || l.rx.cut.more() || l.ring.status()&unix.TP_STATUS_USER != 0
+	return l.closed || l.socket.Arm()
 }
+
+// Receive takes frames from the ring.
+func (l *Link) Receive(frames []netif.Frame) (int, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return 0, netif.ErrClosed
+	}
+	return l.socket.Receive(frames)
+}
+
+// ShareRing maps the ring for a guest.
+func (l *Link) ShareRing() (netif.Ring, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return netif.Ring{}, netif.ErrClosed
+	}
+	return l.socket.Share()
+}
+
+// Seek goes to where the guest is in the ring.
+func (l *Link) Seek(t netif.Taken) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return !l.closed && l.socket.Seek(t)
+}
+
+// Slot is where the link is in the ring.
+func (l *Link) Slot() uint32 { return l.socket.Slot() }
 
 // Counters counts what the socket took and gave, and what it had no room for.
 func (l *Link) Counters() netif.Counters {
 	l.mu.RLock()
 	if !l.closed {
-		l.rx.dropped.Add(l.socket.lost())
+		l.socket.CountLost()
 	}
 	l.mu.RUnlock()
-	return netif.Counters{
-		TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load(),
-		RxFrames: l.rx.frames.Load(), RxBytes: l.rx.bytes.Load(), RxDropped: l.rx.dropped.Load(),
-	}
+	c := netif.Counters{TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load()}
+	c.RxFrames, c.RxBytes, c.RxDropped = l.socket.Counters()
+	return c
 }
 
 // Close lets go of the interface.
@@ -147,8 +166,7 @@ func (l *Link) Close() error {
 		return nil
 	}
 	l.closed = true
-	l.rx.dropped.Add(l.socket.lost())
-	if err := errors.Join(l.ring.close(), unix.Close(l.socket.fd)); err != nil {
+	if err := l.socket.Close(); err != nil {
 		return fmt.Errorf("close packet %s: %w", l.socket.name, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +17,7 @@ type sender struct {
 	vector iovec.Vector
 	whole  [vnet.Size + vnet.ShortFrame]byte
 
-	count
+	frames, bytes, dropped atomic.Uint64
 }
 
 // Send writes each frame to the socket. The kernel drops frames while the interface is down.
@@ -34,15 +35,15 @@ func (l *Link) Send(frames []netif.Frame) (int, error) {
 		}
 		vnet.Encode(l.tx.header[:], &f.Header)
 		vnet.List(&l.tx.vector, l.tx.header[:], l.tx.whole[:], f)
-		n, err := l.tx.vector.Write(l.socket.fd)
+		n, err := l.tx.vector.Write(l.socket.FD)
 		switch {
 		case err == nil && n == len(l.tx.header)+f.Len:
 			l.tx.frames.Add(1)
 			l.tx.bytes.Add(uint64(f.Len))
 		case errors.Is(err, unix.ENXIO):
-			return i, l.socket.removed()
-		case errors.Is(err, unix.ENETDOWN) && l.socket.gone():
-			return i, l.socket.removed()
+			return i, l.socket.Removed()
+		case errors.Is(err, unix.ENETDOWN) && l.socket.Gone():
+			return i, l.socket.Removed()
 		default: // no room (EAGAIN, ENOBUFS), interface down (ENETDOWN) or not a frame to the kernel (EINVAL)
 			l.tx.dropped.Add(1)
 		}

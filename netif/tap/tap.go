@@ -1,6 +1,9 @@
 // Package tap is a netif.Link over a TAP device of the Linux kernel (Documentation/networking/tuntap.rst), in a network
 // namespace of choice. Frames go between the guest's memory and the kernel without a copy here, one system call each,
-// and carry a virtio header of 12 bytes.
+// and carry a virtio header.
+//
+// Those for the guest come by a packet socket if the link has made the device and the process may have one (CAP_NET_RAW):
+// short ones then cost no system call, and the guest takes them itself (ring.go). Else they are read from the device.
 //
 // With offloads a frame is up to 64 KiB of a TCP stream, and no checksum is computed for what stays on this host: the
 // kernel cuts frames, or completes sums, when they leave through a card that cannot. Programs that capture on the device
@@ -21,6 +24,7 @@ import (
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/iovec"
 	"ukvm.dev/netif/internal/netns"
+	"ukvm.dev/netif/internal/packetrx"
 	"ukvm.dev/netif/internal/vnet"
 )
 
@@ -35,6 +39,7 @@ type Link struct {
 	features netif.Features
 
 	tx, rx direction
+	socket *packetrx.Socket // that frames for the guest come by; nil: they are read from the device
 }
 
 // fewShort is how many short frames in a row have Receive expect another. A long one costs a copy when it does.
@@ -56,6 +61,7 @@ var (
 	_ netif.Link      = (*Link)(nil)
 	_ netif.Offloader = (*Link)(nil)
 	_ netif.Counter   = (*Link)(nil)
+	_ netif.RingLink  = (*Link)(nil)
 )
 
 // New opens the device that c describes.
@@ -69,23 +75,28 @@ func New(c Config) (*Link, error) {
 	l.rx.whole = make([]byte, hypercall.NetHeaderSize+vnet.LongestSegment+1)
 	l.rx.shorts = fewShort
 	place := netns.Place{Name: c.NetNS, File: c.NetNSFile}
-	if err := place.Do(func() (err error) {
-		if l.dev, err = c.open(); err != nil {
-			return err
-		}
-		l.config.MTU = l.dev.mtu
-		if c.Attach == nil {
-			return nil
-		}
+	if err := place.Do(func() error { return l.open(&c) }); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// open makes what l consists of, on a thread in the device's namespace. On error nothing is left.
+func (l *Link) open(c *Config) (err error) {
+	if l.dev, err = c.open(); err != nil {
+		return err
+	}
+	l.config.MTU = l.dev.mtu
+	if c.Attach != nil {
 		if l.attached, err = c.Attach(l.dev.index, l.config); err != nil {
 			unix.Close(l.dev.fd)
 			return fmt.Errorf("tap %s: %w", l.dev.name, err)
 		}
-		return nil
-	}); err != nil {
-		return nil, err
 	}
-	return l, nil
+	if l.socket, err = l.dev.openRing(); err != nil {
+		l.Close()
+	}
+	return err
 }
 
 // Config is what to tell the guest.
@@ -116,6 +127,11 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
+	if l.socket != nil {
+		if err := l.socket.SetFeatures(f); err != nil {
+			return err
+		}
+	}
 	if err := l.dev.setOffloads(f.RxChecksum, f.RxSegment > 0, f.TCP6); err != nil {
 		return err
 	}
@@ -123,14 +139,19 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	return nil
 }
 
-// FD is that of the TAP device itself: readable while frames wait.
-func (l *Link) FD() int { return l.dev.fd }
+// FD is that of the TAP device, or the packet socket: readable while frames wait.
+func (l *Link) FD() int {
+	if l.socket != nil {
+		return l.socket.FD
+	}
+	return l.dev.fd
+}
 
 // Arm has nothing to prepare: FD is readable exactly while something waits.
 func (l *Link) Arm() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.closed
+	return l.closed || l.socket != nil && l.socket.Arm()
 }
 
 // Send writes each frame to the device. The kernel drops frames while the device is down.
@@ -191,12 +212,15 @@ func (d *direction) expect(n int) {
 	}
 }
 
-// Receive reads frames from the device.
+// Receive takes frames from the ring, or reads them from the device.
 func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
 		return 0, netif.ErrClosed
+	}
+	if l.socket != nil {
+		return l.socket.Receive(frames)
 	}
 	for n := 0; n < len(frames); {
 		f := &frames[n]
@@ -241,10 +265,19 @@ func (l *Link) gone() error {
 
 // Counters counts what the device took and gave; what the kernel drops later is in the device's own statistics.
 func (l *Link) Counters() netif.Counters {
-	return netif.Counters{
+	c := netif.Counters{
 		TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load(),
 		RxFrames: l.rx.frames.Load(), RxBytes: l.rx.bytes.Load(), RxDropped: l.rx.dropped.Load(),
 	}
+	if l.socket != nil {
+		l.mu.RLock()
+		if !l.closed {
+			l.socket.CountLost()
+		}
+		l.mu.RUnlock()
+		c.RxFrames, c.RxBytes, c.RxDropped = l.socket.Counters()
+	}
+	return c
 }
 
 // Close lets go of the device, which removes it if the link made it.
@@ -258,6 +291,9 @@ func (l *Link) Close() error {
 	var err error
 	if l.attached != nil {
 		err = l.attached.Close()
+	}
+	if l.socket != nil {
+		err = errors.Join(err, l.socket.Close())
 	}
 	if err := errors.Join(err, unix.Close(l.dev.fd)); err != nil {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -207,6 +208,11 @@ func TestDeviceRemovedFromOutside(t *testing.T) {
 	frame := netif.Frame{Data: [][]byte{make([]byte, 60)}, Len: 60}
 	if n, err := l.Send([]netif.Frame{frame}); n != 0 || !errors.Is(err, unix.ENODEV) {
 		t.Errorf("Send = %d, %v", n, err)
+	}
+	l.Arm()
+	p := []unix.PollFd{{Fd: int32(l.FD()), Events: unix.POLLIN}}
+	if n, err := unix.Poll(p, int(netiftest.Patience/time.Millisecond)); n != 1 {
+		t.Errorf("poll: %d, %v", n, err)
 	}
 	if n, err := l.Receive([]netif.Frame{frame}); n != 0 || !errors.Is(err, unix.ENODEV) {
 		t.Errorf("Receive = %d, %v", n, err)

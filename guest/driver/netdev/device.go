@@ -18,6 +18,7 @@ type Device struct {
 	size int // of receive buffers, in bytes
 
 	rx      queue // only Run uses it
+	frames  frameRing
 	batch   []*packet.Packet
 	partial *packet.Packet // a frame of which more is to come
 	missing int            // buffers it still lacks
@@ -45,6 +46,7 @@ func Open(index int, longest int, pool *packet.Pool) (*Device, error) {
 		return nil, fmt.Errorf("open network device %d: %w", index, syscall.Errno(-fd))
 	}
 	d := newDevice(kernel.Queue(index, 0), kernel.Queue(index, 1), longest, kernel.Boot().Memory, pool)
+	d.frames = newFrameRing(kernel.Boot().Device[index].Frames, kernel.Queue(index, 0))
 	d.file, d.kick = os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), kernel.Kick
 	return d, nil
 }
@@ -146,6 +148,9 @@ func (d *Device) collect() bool {
 		}
 	}
 	d.rx.mem.Avail.Event = d.rx.used
+	if d.missing == 0 && d.rx.used == d.rx.mem.Used.Index { // what is there is older
+		d.takeFrames()
+	}
 	return len(d.batch) > 0
 }
 

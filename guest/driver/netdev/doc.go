@@ -7,6 +7,8 @@
 // memory from the stack's pool. The exception are short ones on a card that also receives long ones (large receive, or a
 // great MTU): its buffers are big, and what would waste one is moved to memory of its size.
 //
+// A device may have a frame ring besides (hypercall/frames.go): short frames come in it, without an exit, and are copied.
+//
 // The monitor touches the queues only while the guest does not run, so ordinary stores are enough; it looks at them
 // whenever the guest goes to sleep, so nothing tells it of new packets, except that a full queue is served at once
 // (kernel.Kick).

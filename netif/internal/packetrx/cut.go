@@ -1,4 +1,4 @@
-package packet
+package packetrx
 
 import (
 	"encoding/binary"
@@ -9,11 +9,9 @@ import (
 	"ukvm.dev/netif"
 )
 
-// GSO types of the kernel that no guest gets to see (virtio 1.3 §5.1.6).
-const (
-	gsoUDP = 5    // datagrams of the same length, and a shorter one at the end
-	gsoECN = 0x80 // besides a type of TCP: the first segment has CWR
-)
+// gsoUDP is a GSO type of the kernel that no guest gets to see (virtio 1.3 §5.1.6): datagrams of the same length, and a shorter
+// one at the end.
+const gsoUDP = 5
 
 // Offsets in bytes, and sizes, that cutting takes.
 const (
