@@ -335,3 +335,61 @@ func TestDevice(t *testing.T) {
 		t.Error("a kick did not reach the monitor")
 	}
 }
+
+// TestFrameRingWakes: a frame in a device's ring raises its descriptor once, for each that becomes the next, as often as the ring goes
+// round; what the monitor will bring does not.
+func TestFrameRingWakes(t *testing.T) {
+	boots(t)
+	const slots, size = 4, 64
+	ring := make([]uint64, slots*size/8)
+	status := func(i int) *uint32 { return (*uint32)(unsafe.Pointer(&ring[i%slots*size/8])) }
+	boot_().Devices = 1
+	boot_().Device[0].Frames = hypercall.FrameRing{Addr: hypercall.GVA(uintptr(unsafe.Pointer(&ring[0]))), Slots: slots, Size: size}
+	frames := &Queue(0, 0).Frames
+	*frames = hypercall.Frames{}
+	dev := sys(nrOpenDevice, 0)
+	ep := sys(nrEpollCreate1, 0)
+	*word32(arena) = epollIn | epollEdge
+	sys(nrEpollCtl, ep, 1, dev, arena)
+	wait := func() uint64 { return sys(nrEpollPwait, ep, arena+64, 10, 0, 0, 8) }
+	if n := wait(); n != 0 {
+		t.Error("readable before anything has come")
+	}
+	for _, bits := range []uint32{hypercall.FrameLong, hypercall.FrameVLAN} {
+		*status(0) = hypercall.FrameReady | bits
+		if n := wait(); n != 0 {
+			t.Errorf("readable for a frame with %#x", bits)
+		}
+	}
+	*status(0) = 0
+	for i := range 3 * slots {
+		*status(i) = hypercall.FrameReady
+		if n := wait(); n != 1 {
+			t.Fatalf("frame %d: %d", i, n)
+		}
+		if n := wait(); n != 0 {
+			t.Fatalf("frame %d raises the descriptor twice", i)
+		}
+		*status(i) = 0
+		frames.Next = uint32(i+1) % slots
+		frames.Count++
+		if n := wait(); n != 0 || files[dev].level != 0 {
+			t.Fatalf("readable after frame %d was taken", i)
+		}
+	}
+	// A driver that has taken a whole round, and finds another frame in the same slot.
+	*status(0) = hypercall.FrameReady
+	if n := wait(); n != 1 {
+		t.Fatal(n)
+	}
+	frames.Count += slots
+	if n := wait(); n != 1 {
+		t.Error("a frame one round later does not raise the descriptor")
+	}
+	*status(0) = 0
+	monitor.script = []func(){func() {}, func() { *status(0) = hypercall.FrameReady }}
+	frames.Count++
+	if n := sys(nrEpollPwait, ep, arena+64, 10, ^uint64(0), 0, 8); n != 1 {
+		t.Errorf("asleep: %d", int64(n))
+	}
+}

@@ -43,12 +43,38 @@ func open(t testing.TB, c tap.Config) *tap.Link {
 	return l
 }
 
-func TestConformance(t *testing.T) {
+// bothWays runs a test with frames for the guest by a packet socket, as on a device that the link makes, and with frames read from
+// the device, as on one that was there before; prepare makes that.
+func bothWays(t *testing.T, test func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config))) {
 	netiftest.NewNetNS(t) // skips once for all
-	netiftest.Run(t, func(t *testing.T) netiftest.Subject {
-		ns := netiftest.NewNetNS(t)
-		l := open(t, config(ns))
-		return netiftest.Subject{Link: l, MTU: 1500, Request: netiftest.ARPRequest(l.Config())}
+	t.Run("ring", func(t *testing.T) { test(t, func(*netiftest.NetNS, tap.Config) {}) })
+	t.Run("read", func(t *testing.T) {
+		test(t, func(ns *netiftest.NetNS, c tap.Config) {
+			if device(t, ns, c.Name) != nil {
+				return
+			}
+			ns.Do(t, func() error {
+				link := &netlink.Tuntap{
+					LinkAttrs: netlink.LinkAttrs{Name: c.Name, MTU: 1500}, Mode: netlink.TUNTAP_MODE_TAP,
+					Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR,
+				}
+				if err := netlink.LinkAdd(link); err != nil {
+					return err
+				}
+				return netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(24, 32)}})
+			})
+		})
+	})
+}
+
+func TestConformance(t *testing.T) {
+	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+		netiftest.Run(t, func(t *testing.T) netiftest.Subject {
+			ns := netiftest.NewNetNS(t)
+			prepare(ns, config(ns))
+			l := open(t, config(ns))
+			return netiftest.Subject{Link: l, MTU: 1500, Request: netiftest.ARPRequest(l.Config())}
+		})
 	})
 }
 
@@ -107,23 +133,66 @@ func TestRawFrames(t *testing.T) {
 
 // TestTCP runs 4 MiB each way between a gVisor stack behind the link and a server on the kernel's.
 func TestTCP(t *testing.T) {
-	netiftest.Leaks(t)
-	ns := netiftest.NewNetNS(t)
-	for _, mtu := range []int{576, 1500, 65521} {
-		c := config(ns)
-		c.MTU = mtu
-		l := open(t, c)
-		guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{})
-		netiftest.Transfer(t, ns, l.Config().Router, guest)
-		guest.Stop()
-		l.Close()
-	}
+	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+		netiftest.Leaks(t)
+		ns := netiftest.NewNetNS(t)
+		for _, mtu := range []int{576, 1500, 65521} {
+			c := config(ns)
+			c.MTU = mtu
+			prepare(ns, c)
+			l := open(t, c)
+			guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{})
+			netiftest.Transfer(t, ns, l.Config().Router, guest)
+			guest.Stop()
+			l.Close()
+		}
+	})
 }
 
 func TestFeatures(t *testing.T) {
-	netiftest.Leaks(t)
-	ns := netiftest.NewNetNS(t)
-	netiftest.Offloads(t, ns, open(t, config(ns)))
+	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+		netiftest.Leaks(t)
+		ns := netiftest.NewNetNS(t)
+		prepare(ns, config(ns))
+		netiftest.Offloads(t, ns, open(t, config(ns)))
+	})
+}
+
+// TestRingOrNot: whose device it is decides how frames for the guest come, and whether the guest may take them itself.
+func TestRingOrNot(t *testing.T) {
+	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+		netiftest.Leaks(t)
+		ns := netiftest.NewNetNS(t)
+		prepare(ns, config(ns))
+		l := open(t, config(ns))
+		want := strings.HasSuffix(t.Name(), "/ring")
+		if r, err := l.ShareRing(); r.Mem != nil || err != nil {
+			t.Errorf("a guest that has agreed to nothing gets a ring of %d bytes, %v", len(r.Mem), err)
+		}
+		if err := l.SetFeatures(l.Features()); err != nil {
+			t.Fatal(err)
+		}
+		r, err := l.ShareRing()
+		if err != nil || (r.Mem != nil) != want || len(r.Mem) != r.Slots*r.Size {
+			t.Fatalf("ring of %d bytes, %d slots of %d, %v", len(r.Mem), r.Slots, r.Size, err)
+		}
+		if err := l.SetFeatures(netif.Features{}); (err != nil) != want {
+			t.Errorf("taking features back from who has the ring: %v", err)
+		}
+		l.Close()
+		if l.Seek(netif.Taken{Slot: 1}) {
+			t.Error("something waits on a closed link")
+		}
+		if _, err := l.ShareRing(); !errors.Is(err, netif.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if want {
+			clear(r.Mem) // still there
+			if err := unix.Munmap(r.Mem); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // device looks up the device by name in ns; nil if there is none.
