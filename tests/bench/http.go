@@ -25,12 +25,9 @@ func requests(w *world) (rows []row, err error) {
 	return rows, err
 }
 
-// conns are the connections at once, and manyConns those of a load that lets a guest answer more before it has to leave for
-// the next.
-const (
-	conns     = 32
-	manyConns = 256
-)
+// conns are the connections at once, where a load does not say otherwise. With more of them a guest answers more before it has
+// to leave for the next request.
+const conns = 32
 
 func (w *world) requests(image string) ([]row, error) {
 	// Contenders: an address, and what serves there.

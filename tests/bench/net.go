@@ -27,26 +27,27 @@ type netContender struct {
 }
 
 // requestRows is how many of netRows, from the first on, are about requests.
-const requestRows = 4
+const requestRows = 5
 
 // netRows are what is measured of each contender.
 var netRows = []struct {
 	name, unit string
 	measure    func(c *netContender, s *server) (float64, error)
 }{
-	{"requests", "requests/s", func(c *netContender, _ *server) (float64, error) {
-		return load(c.host+":"+c.http, conns, netRun)
-	}},
+	{"requests, 32 connections", "requests/s", requestLoad(32)},
 	{"CPU time a request", "µs", costOfRequest},
-	{"requests of 256 connections", "requests/s", func(c *netContender, _ *server) (float64, error) {
-		return load(c.host+":"+c.http, manyConns, netRun)
-	}},
+	{"requests, 128 connections", "requests/s", requestLoad(128)},
+	{"requests, 256 connections", "requests/s", requestLoad(256)},
 	{"one connection a request", "requests/s", httpLoad("connections")},
 	{"p50 at 2000/s", "µs", httpLoad("p50")},
 	{"p99 at 2000/s", "µs", httpLoad("p99")},
 	{"bulk to it", "Gbit/s", portLoad("send", "9000")},
 	{"bulk from it", "Gbit/s", portLoad("receive", "9001")},
 	{"UDP echo", "packets/s", portLoad("echo", "9002")},
+}
+
+func requestLoad(conns int) func(*netContender, *server) (float64, error) {
+	return func(c *netContender, _ *server) (float64, error) { return load(c.host+":"+c.http, conns, netRun) }
 }
 
 func httpLoad(kind string) func(*netContender, *server) (float64, error) {
