@@ -11,8 +11,8 @@ import (
 	"ukvm.dev/netif/internal/packetrx"
 )
 
-// openRing makes a packet socket that gets what the host sends through the device, in a ring of memory, and keeps the queue of
-// the device itself empty: a filter lets nothing into it. The kernel counts as dropped by the device what the filter stops
+// openRing makes a packet socket that gets what the host sends through the device, in a ring of 1 MiB of the kernel's memory, and keeps the
+// queue of the device itself empty: a filter lets nothing into it. The kernel counts as dropped by the device what the filter stops
 // (ip -s link), but says so to nobody, since a queueing discipline is in between; a device without one (noqueue) would make senders
 // believe in congestion.
 //
