@@ -42,12 +42,10 @@ const (
 
 // Device describes one device of a guest.
 type Device struct {
-	Kind   DeviceKind // OUT
-	_      uint32
-	Name   [32]byte // OUT: NUL-terminated, unique
-	Net    NetConfig
-	_      uint32
-	Frames FrameRing
+	Kind DeviceKind // OUT
+	_    uint32
+	Name [32]byte // OUT: NUL-terminated, unique
+	Net  NetConfig
 }
 
 // NetConfig is how a network device is configured.

@@ -4,8 +4,8 @@ package hypercall
 // PACKET_RX_RING with TPACKET_V2), which the host's kernel fills, on the processor of whoever sends. The guest takes short
 // frames from it without an exit. Others come through the receive queue, as all do on a device without a ring.
 //
-// Slots are filled in order, round and round; Queue.Frames of the receive queue says which is looked at next. A frame is for
-// the guest if its slot has
+// Queue.Frames of the receive queue says whether device i has a ring at FrameRingsVA + i*FrameRingSpan: it may come to have one when
+// frames are many. Slots are filled in order, round and round. A frame is for the guest if its slot has
 //
 //   - FrameReady, and neither FrameLong nor FrameVLAN,
 //   - Len equal to Snaplen, at least the size of an Ethernet header, with the whole frame in the slot at Mac,
@@ -15,13 +15,6 @@ package hypercall
 // It stores 0 in Status when it has copied the frame, and goes on to the next slot. At any other frame it stops: the monitor
 // takes those, and all that wait before the last of them, when it serves the queues. So what is in the receive queue is
 // older than what is in the ring. A frame for the guest counts as news.
-
-// FrameRing says where a device's ring is.
-type FrameRing struct {
-	Addr  GVA    // OUT: 0 if the device has none
-	Slots uint32 // OUT
-	Size  uint32 // OUT: of a slot, in bytes
-}
 
 // FrameSlot begins a slot (struct tpacket2_hdr).
 type FrameSlot struct {
@@ -43,8 +36,10 @@ const (
 // FrameECN may be set in the GSOType of a frame in a ring: its first segment has CWR.
 const FrameECN = 0x80
 
-// Frames is the guest's account of a ring, in the receive queue.
+// Frames is about a ring, in the receive queue.
 type Frames struct {
+	Slots uint32 // OUT: 0 if there is none yet
+	Size  uint32 // OUT: of a slot in bytes
 	Next  uint32 // IN and OUT: the slot that is looked at next
 	_     uint32
 	Count uint64 // IN: frames that the guest has taken

@@ -59,7 +59,7 @@ type UsedElem struct {
 type Queue struct {
 	Desc   [QueueLen]Desc
 	Avail  Avail
-	_      [4096 - (QueueLen*2 + 6) - 24]byte
+	_      [4096 - (QueueLen*2 + 6) - 32]byte
 	Frames Frames // of a receive queue
 	Used   Used
 }

@@ -190,8 +190,8 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 		}
 		card := newNIC(n, features, slot, vm.space)
 		vm.nics = append(vm.nics, card)
-		if d.Frames, err = card.shareRing(i, vm.space); err != nil {
-			return fmt.Errorf("set up network card %s: %w", n.Name, err)
+		if err := card.reserveRing(i, vm.space); err != nil {
+			return err
 		}
 	}
 	return nil

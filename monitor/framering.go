@@ -1,57 +1,75 @@
 package monitor
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/guestmem"
-	"ukvm.dev/monitor/kvm"
 	"ukvm.dev/netif"
 )
 
-// Rings that the guest takes frames from itself (hypercall/frames.go) are memory of the host's kernel, which KVM shows the guest in
-// the hole of its physical space. No call of the guest's reaches them: they lie behind the addresses that a program can have.
-
-// shareRing maps the ring of the i-th card's link for the guest, if the link has one, and says where it is.
-func (n *nic) shareRing(i int, s *space) (hypercall.FrameRing, error) {
-	link, ok := n.link.(netif.RingLink)
-	if !ok {
-		return hypercall.FrameRing{}, nil
-	}
-	r, err := link.ShareRing()
-	if err != nil || len(r.Mem) == 0 {
-		return hypercall.FrameRing{}, err
-	}
-	n.ring = r.Mem
-	if len(n.ring) > hypercall.FrameRingSpan || r.Slots <= 0 || r.Size <= 0 || r.Slots*r.Size > len(n.ring) {
-		return hypercall.FrameRing{}, fmt.Errorf("a ring of %d bytes with %d slots of %d", len(n.ring), r.Slots, r.Size)
-	}
-	offset := uint64(i) * hypercall.FrameRingSpan
-	n.ringGPA = guestmem.HoleStart + hypercall.GPA(offset)
-	va := hypercall.FrameRingsVA + hypercall.GVA(offset)
-	if err := s.tables.Map(va, n.ringGPA, uint64(len(n.ring)), hypercall.ProtRead|hypercall.ProtWrite); err != nil {
-		return hypercall.FrameRing{}, err
-	}
-	n.device.ShareFrames(link)
-	return hypercall.FrameRing{Addr: va, Slots: uint32(r.Slots), Size: uint32(r.Size)}, nil
+// frameRing is the ring that the guest takes a card's frames from itself (hypercall/frames.go): memory of the host's kernel, which
+// KVM shows the guest in the hole of its physical space. A link may come to have one at any time. No call of the guest's reaches
+// it: it lies behind the addresses that a program can have.
+type frameRing struct {
+	link netif.RingLink // nil: the card has no such link
+	at   uint64         // offset among the frame rings of all cards
+	mem  []byte         // the VM's own mapping; nil as long as there is none
 }
 
-// addRing gives the machine the ring.
-func (n *nic) addRing(m *kvm.Machine) error {
-	if n.ring == nil {
+// reserveRing prepares for a ring of the i-th card: what the guest's memory has to give for it is taken now.
+func (n *nic) reserveRing(i int, s *space) error {
+	link, ok := n.link.(netif.RingLink)
+	if !ok {
 		return nil
 	}
-	return m.AddMemory(uint64(n.ringGPA), n.ring)
+	n.ring = frameRing{link: link, at: uint64(i) * hypercall.FrameRingSpan}
+	return s.tables.Reserve(hypercall.FrameRingsVA + hypercall.GVA(n.ring.at))
+}
+
+// offerRing gives the guest, which does not run meanwhile, the ring of a link that has come to have one. A link whose ring cannot be
+// mapped goes on without.
+func (vm *VM) offerRing(n *nic) error {
+	r := &n.ring
+	if r.link == nil || r.mem != nil || n.device.Down() != nil {
+		return nil
+	}
+	ring, err := r.link.ShareRing()
+	if err != nil {
+		r.link = nil
+		if vm.config.Log != nil && !errors.Is(err, netif.ErrClosed) {
+			vm.config.Log.Warn("network card without a ring", "card", n.name, "error", err)
+		}
+		return nil
+	}
+	if len(ring.Mem) == 0 {
+		return nil
+	}
+	r.mem = ring.Mem
+	if len(r.mem) > hypercall.FrameRingSpan || ring.Slots <= 0 || ring.Size <= 0 || ring.Slots*ring.Size > len(r.mem) {
+		return fmt.Errorf("it has %d bytes, and %d slots of %d", len(r.mem), ring.Slots, ring.Size)
+	}
+	gpa := guestmem.HoleStart + hypercall.GPA(r.at)
+	if err := vm.machine.AddMemory(uint64(gpa), r.mem); err != nil {
+		return err
+	}
+	va := hypercall.FrameRingsVA + hypercall.GVA(r.at)
+	if err := vm.space.tables.Map(va, gpa, uint64(len(r.mem)), hypercall.ProtRead|hypercall.ProtWrite); err != nil {
+		return err
+	}
+	n.device.ShareFrames(r.link, ring)
+	return nil
 }
 
 // closeRing releases the ring's memory. The machine is gone.
 func (n *nic) closeRing() error {
-	if n.ring == nil {
+	if n.ring.mem == nil {
 		return nil
 	}
-	ring := n.ring
-	n.ring = nil
-	return unix.Munmap(ring)
+	mem := n.ring.mem
+	n.ring.mem = nil
+	return unix.Munmap(mem)
 }

@@ -78,7 +78,7 @@ func framesField(offset uintptr) hypercall.GVA {
 	return hypercall.RingsVA + hypercall.RingSlot + hypercall.GVA(unsafe.Offsetof(hypercall.Queue{}.Frames)+offset)
 }
 
-// TestFrameRing: a guest with two cards has the ring of the second in its memory. It reads and writes there without an exit; what it
+// TestFrameRing: a guest with two cards gets the ring of the second into its memory. It reads and writes there without an exit; what it
 // says about the ring reaches the link, and where the link is reaches it; what waits in the ring keeps it awake. When the VM
 // is gone, so is its view of the ring.
 func TestFrameRing(t *testing.T) {
@@ -88,10 +88,10 @@ func TestFrameRing(t *testing.T) {
 	binary.LittleEndian.PutUint64(l.mem[5*1024:], 0x1122334455667788)
 	const ring = hypercall.FrameRingsVA + hypercall.FrameRingSpan
 	frames := hypercall.Frames{}
-	bootFrames := hypercall.BootVA + hypercall.GVA(unsafe.Offsetof(hypercall.Boot{}.Device)+unsafe.Sizeof(hypercall.Device{})+
-		unsafe.Offsetof(hypercall.Device{}.Frames))
 	code := new(kvmtest.Code).Start("upcall").
-		Expect(bootFrames, uint64(ring), 1).Expect(bootFrames+8, 1024<<32|64, 2).
+		Expect(framesField(unsafe.Offsetof(frames.Slots)), 0, 1).
+		Call(hypercall.CallPoll, 0).
+		Expect(framesField(unsafe.Offsetof(frames.Slots)), 1024<<32|64, 2).
 		Expect(ring+5*1024, 0x1122334455667788, 3).Store(ring+63*1024, 42).
 		Store(framesField(unsafe.Offsetof(frames.Next)), 7).
 		Store(framesField(unsafe.Offsetof(frames.Count)), 100).Store(framesField(unsafe.Offsetof(frames.Bytes)), 6000).
@@ -130,12 +130,12 @@ func TestFrameRingCalls(t *testing.T) {
 		data []byte
 		says string
 	}{
-		{"write from the ring", new(kvmtest.Code).Start("upcall").Call(hypercall.CallConsoleWrite, 1, ring, 8), nil, "not mapped"},
-		{"write up to the ring", new(kvmtest.Code).Start("upcall").Call(hypercall.CallConsoleWrite, 1, ring-4, 8), nil, "not mapped"},
-		{"entropy into the ring", new(kvmtest.Code).Start("upcall").Call(hypercall.CallEntropy, ring, 8), nil, "not mapped"},
-		{"drop it", new(kvmtest.Code).Start("upcall").Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryDrop), "memory operation on"},
-		{"protect it", new(kvmtest.Code).Start("upcall").Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryProtect), "memory operation on"},
-		{"populate it", new(kvmtest.Code).Start("upcall").Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryCommit), "memory operation on"},
+		{"write from the ring", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallConsoleWrite, 1, ring, 8), nil, "not mapped"},
+		{"write up to the ring", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallConsoleWrite, 1, ring-4, 8), nil, "not mapped"},
+		{"entropy into the ring", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallEntropy, ring, 8), nil, "not mapped"},
+		{"drop it", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryDrop), "memory operation on"},
+		{"protect it", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryProtect), "memory operation on"},
+		{"populate it", new(kvmtest.Code).Start("upcall").Out(kick).Call(hypercall.CallMemory, uint64(kvmtest.DataVA), 1), op(hypercall.MemoryCommit), "memory operation on"},
 		{"send from it", sendFrom(hypercall.FrameRingsVA), nil, "not mapped"},
 	} {
 		l := newRingLink(t)
@@ -148,8 +148,8 @@ func TestFrameRingCalls(t *testing.T) {
 	l := newRingLink(t)
 	l.given.Mem = l.mapIt(t)
 	copy(l.mem, new(kvmtest.Code).Halt(0).Bytes())
-	code := new(kvmtest.Code).Start("upcall").Raw(rax(ring)...).Raw(0xff, 0xe0). // JMP RAX
-											Label("upcall").Expect(kvmtest.Vector, vectorPage, 2).Halt(3)
+	code := new(kvmtest.Code).Start("upcall").Out(kick).Raw(rax(ring)...).Raw(0xff, 0xe0). // JMP RAX
+												Label("upcall").Expect(kvmtest.Vector, vectorPage, 2).Halt(3)
 	checkExit(t, "run what is in the ring", runGuest(t, code, Config{NICs: []NIC{{Link: l, Config: netif.Config{MTU: 1500}}}}), Exited, "exit code 3")
 }
 
@@ -157,32 +157,38 @@ func TestFrameRingCalls(t *testing.T) {
 func sendFrom(at hypercall.GVA) *kvmtest.Code {
 	const queue = hypercall.RingsVA + hypercall.QueueSize
 	avail := queue + hypercall.GVA(unsafe.Offsetof(hypercall.Queue{}.Avail))
-	return new(kvmtest.Code).Start("upcall").Store(queue, uint64(at)).Store(queue+8, 80).Store(avail, 1<<16).Out(kick)
+	return new(kvmtest.Code).Start("upcall").Out(kick).Store(queue, uint64(at)).Store(queue+8, 80).Store(avail, 1<<16).Out(kick)
 }
 
-// TestBadRings: a link that has a ring which makes no sense makes no VM, and leaves nothing behind.
-func TestBadRings(t *testing.T) {
+// TestNoFrameRing: as long as there is no ring, there is nothing where it would be. One that a link cannot give is none, and one that
+// makes no sense ends the guest; neither leaves anything behind.
+func TestNoFrameRing(t *testing.T) {
 	kvmtest.Require(t)
 	l := newRingLink(t)
 	before := views(t)
-	fails := errors.New("no ring today")
-	for name, ring := range map[string]netif.Ring{
-		"fails": {}, "no slots": {Slots: 0, Size: 1024}, "more slots than memory": {Slots: 65, Size: 1024}, "slots without a size": {Slots: 64},
+	for name, c := range map[string]struct {
+		ring netif.Ring
+		err  error
+		says string // "" if the guest may go on
+	}{
+		"none": {}, "closed": {err: netif.ErrClosed}, "fails": {err: errors.New("no ring today")},
+		"no slots":               {ring: netif.Ring{Slots: 0, Size: 1024}, says: "0 slots of 1024"},
+		"more slots than memory": {ring: netif.Ring{Slots: 65, Size: 1024}, says: "65 slots of 1024"},
+		"slots without a size":   {ring: netif.Ring{Slots: 64}, says: "64 slots of 0"},
 	} {
-		l.given, l.err = ring, nil
-		if name == "fails" {
-			l.err = fails
-		} else {
+		l.given, l.err = c.ring, c.err
+		if c.says != "" {
 			l.given.Mem = l.mapIt(t)
 		}
-		image := kvmtest.WriteFile(t, new(kvmtest.Code).Halt(0).Image().ELF())
-		vm, err := New(Config{Image: image, Memory: MinMemory, NICs: []NIC{{Link: l, Config: netif.Config{MTU: 1500}}}})
-		if err == nil || errors.Is(err, fails) != (name == "fails") {
+		code := new(kvmtest.Code).Start("upcall").Out(kick).Load(hypercall.FrameRingsVA).Halt(1).
+			Label("upcall").Expect(kvmtest.Vector, vectorPage, 2).Halt(0)
+		vm := newGuest(t, code.Image(), Config{NICs: []NIC{{Link: l, Config: netif.Config{MTU: 1500}}}})
+		if err := runVM(t, vm); c.says != "" {
+			checkExit(t, name, err, HostFailure, c.says)
+		} else if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if vm != nil {
-			vm.Close()
-		}
+		vm.Close()
 		if n := views(t); n != before {
 			t.Errorf("%s: %d views of the ring, want %d", name, n, before)
 		}

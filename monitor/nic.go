@@ -14,8 +14,7 @@ type nic struct {
 	name     string
 	link     netif.Link
 	device   *net.Device
-	ring     []byte // that the guest has of the link's memory; nil if it has none
-	ringGPA  hypercall.GPA
+	ring     frameRing
 	reported bool // that the link is down
 }
 
@@ -62,6 +61,9 @@ func (n *nic) fd() int {
 // serveRings moves frames both ways on all cards.
 func (vm *VM) serveRings() (moved bool, err error) {
 	for _, n := range vm.nics {
+		if err := vm.offerRing(n); err != nil {
+			return false, hostFailure("cannot give the guest the ring of network card "+n.name, err)
+		}
 		m, err := n.device.Serve()
 		switch {
 		case err == nil:

@@ -106,11 +106,6 @@ func (vm *VM) build() error {
 			return err
 		}
 	}
-	for _, n := range vm.nics {
-		if err := n.addRing(vm.machine); err != nil {
-			return err
-		}
-	}
 	if vm.wakeFD, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
 		return fmt.Errorf("make eventfd: %w", err)
 	}

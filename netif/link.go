@@ -37,7 +37,7 @@ type Link interface {
 	Arm() bool
 
 	// FD is a file descriptor to poll(2) for POLLIN after Arm. It may become readable without anything to receive,
-	// and ceases to be with the next Receive that drains the link. The link owns it; it stays the same until Close.
+	// and ceases to be with the next Receive that drains the link. The link owns it. After a Receive it may be another.
 	FD() int
 
 	// Close releases what the link holds, after the calls that are under way. Send and Receive fail with ErrClosed

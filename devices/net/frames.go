@@ -2,6 +2,7 @@ package net
 
 import (
 	"ukvm.dev/devices/ring"
+	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
 )
 
@@ -11,8 +12,11 @@ type frameRing struct {
 	queue *ring.Queue // the receive queue, which has the guest's account
 }
 
-// ShareFrames lets the guest take frames from the link's ring itself: it has been told where that is.
-func (d *Device) ShareFrames(link netif.RingLink) { d.shared = &frameRing{link, d.rx} }
+// ShareFrames has the guest take frames from the link's ring itself, which it sees from now on.
+func (d *Device) ShareFrames(link netif.RingLink, r netif.Ring) {
+	d.shared = &frameRing{link, d.rx}
+	d.rx.SetFrames(hypercall.Frames{Slots: uint32(r.Slots), Size: uint32(r.Size), Next: link.Slot()})
+}
 
 // seek has the link go to where the guest is, and reports whether a frame waits there that the guest takes.
 func (f *frameRing) seek() bool {

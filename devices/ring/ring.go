@@ -85,5 +85,8 @@ func (q *Queue) News() bool {
 // Frames is a copy of what the guest says about its frame ring.
 func (q *Queue) Frames() hypercall.Frames { return q.mem.Frames }
 
+// SetFrames tells the guest that it has a frame ring.
+func (q *Queue) SetFrames(f hypercall.Frames) { q.mem.Frames = f }
+
 // SetNextFrame tells the guest at which slot of its frame ring to look next.
 func (q *Queue) SetNextFrame(slot uint32) { q.mem.Frames.Next = slot }

@@ -11,6 +11,7 @@ const (
 	bootAddr    = uint64(hypercall.BootVA)
 	regionsAddr = uint64(hypercall.RegionsVA)
 	ringsAddr   = uint64(hypercall.RingsVA)
+	framesAddr  = uint64(hypercall.FrameRingsVA)
 )
 
 // enter makes a call through the gate. It is in assembly.

@@ -26,6 +26,7 @@ var (
 	bootAddr    = uint64(uintptr(unsafe.Pointer(&host.boot)))
 	regionsAddr = uint64(uintptr(unsafe.Pointer(&host.regions)))
 	ringsAddr   = uint64(uintptr(unsafe.Pointer(&host.rings)))
+	framesAddr  uint64 // a test that has a frame ring sets it
 )
 
 func enter(nr, a, b, c uint64) uint64 {

@@ -126,6 +126,9 @@ func PublishCounters(array uint64, n int) {
 // Queue returns the memory of queue n, 0 or 1, of a device.
 func Queue(device, n int) *hypercall.Queue { return queueOf(device, n) }
 
+// FrameRing returns where the frame ring of a device is, once Queue says that there is one.
+func FrameRing(device int) hypercall.GVA { return hypercall.GVA(frameRingOf(device)) }
+
 // Resident returns how many bytes of guest RAM are in use, page tables included.
 func Resident() uint64 { return control().Resident }
 

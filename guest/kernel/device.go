@@ -42,13 +42,15 @@ func queueOf(device, queue int) *hypercall.Queue {
 	return *(**hypercall.Queue)(unsafe.Pointer(&addr))
 }
 
-// frameWaits reports whether the driver finds something in a slot of a device's frame ring.
-func frameWaits(device int, slot uint32) bool {
-	r := &boot_().Device[device].Frames
-	if r.Addr == 0 {
+// frameRingOf is where a device's frame ring is, if there is one.
+func frameRingOf(device int) uint64 { return framesAddr + uint64(device)*hypercall.FrameRingSpan }
+
+// frameWaits reports whether the driver finds something in the next slot of a device's frame ring.
+func frameWaits(device int, f *hypercall.Frames) bool {
+	if f.Slots == 0 {
 		return false
 	}
-	addr := uint64(r.Addr) + uint64(slot%r.Slots)*uint64(r.Size)
+	addr := frameRingOf(device) + uint64(f.Next%f.Slots)*uint64(f.Size)
 	s := *(**hypercall.FrameSlot)(unsafe.Pointer(&addr))
 	return s.Status&(hypercall.FrameReady|hypercall.FrameLong|hypercall.FrameVLAN) == hypercall.FrameReady
 }
@@ -72,7 +74,7 @@ func collectDevices() {
 			moved = moved || used != d.seen[n]
 			d.seen[n] = used
 		}
-		if frames := &queueOf(i, 0).Frames; frameWaits(i, frames.Next) {
+		if frames := &queueOf(i, 0).Frames; frameWaits(i, frames) {
 			ready = true
 			moved = moved || d.frames != *frames
 			d.frames = *frames

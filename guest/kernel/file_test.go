@@ -343,10 +343,11 @@ func TestFrameRingWakes(t *testing.T) {
 	const slots, size = 4, 64
 	ring := make([]uint64, slots*size/8)
 	status := func(i int) *uint32 { return (*uint32)(unsafe.Pointer(&ring[i%slots*size/8])) }
+	framesAddr = uint64(uintptr(unsafe.Pointer(&ring[0])))
 	boot_().Devices = 1
-	boot_().Device[0].Frames = hypercall.FrameRing{Addr: hypercall.GVA(uintptr(unsafe.Pointer(&ring[0]))), Slots: slots, Size: size}
 	frames := &Queue(0, 0).Frames
 	*frames = hypercall.Frames{}
+	defer func() { *frames = hypercall.Frames{} }()
 	dev := sys(nrOpenDevice, 0)
 	ep := sys(nrEpollCreate1, 0)
 	*word32(arena) = epollIn | epollEdge
@@ -355,6 +356,11 @@ func TestFrameRingWakes(t *testing.T) {
 	if n := wait(); n != 0 {
 		t.Error("readable before anything has come")
 	}
+	*status(0) = hypercall.FrameReady
+	if n := wait(); n != 0 {
+		t.Error("readable for what is in a ring that is not there yet")
+	}
+	frames.Slots, frames.Size = slots, size
 	for _, bits := range []uint32{hypercall.FrameLong, hypercall.FrameVLAN} {
 		*status(0) = hypercall.FrameReady | bits
 		if n := wait(); n != 0 {

@@ -123,6 +123,15 @@ func (t *Tables) Map(va hypercall.GVA, gpa hypercall.GPA, n uint64, prot uint32)
 	return t.install(va, gpa, n, e)
 }
 
+// Reserve makes the tables for the pages around va, as far as one table of the last level reaches (LargeSize): Map does not fail
+// there any more.
+func (t *Tables) Reserve(va hypercall.GVA) error {
+	if t.reach(va, 1) == nil {
+		return ErrNoMemory
+	}
+	return nil
+}
+
 // MapSupervisor maps pages that only CPL 0 can use, as the entry stubs do.
 func (t *Tables) MapSupervisor(va hypercall.GVA, gpa hypercall.GPA, n uint64, prot uint32) error {
 	e, ok := bitsOf(prot)

@@ -80,6 +80,9 @@ func (s *socket) start(mac [6]byte) error {
 			return fmt.Errorf("packet %s: ask for frames: %w", s.name, err)
 		}
 	}
+	if err := s.MakeRing(); err != nil {
+		return err
+	}
 	return s.Bind(s.index)
 }
 

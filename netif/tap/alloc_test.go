@@ -8,9 +8,8 @@ import (
 )
 
 func TestAllocates(t *testing.T) {
-	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+	bothWays(t, func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 		ns := netiftest.NewNetNS(t)
-		prepare(ns, config(ns))
-		netiftest.Allocates(t, open(t, config(ns)))
+		netiftest.Allocates(t, open(ns, config(ns)))
 	})
 }

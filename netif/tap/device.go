@@ -22,6 +22,7 @@ type device struct {
 	index int
 	mtu   int
 	made  bool // it goes with fd
+	qdisc bool // it has a queueing discipline
 }
 
 // open makes the device of c, or attaches to it, on a thread in its namespace, and sets it up. On error nothing is left.
@@ -128,7 +129,22 @@ func (d *device) configure(c *Config) error {
 			return fmt.Errorf("bring up %s: %w", d.name, err)
 		}
 	}
-	return nil
+	d.qdisc, err = queues(handle, link)
+	return err
+}
+
+// queues reports whether a device has a queueing discipline.
+func queues(handle *netlink.Handle, link netlink.Link) (bool, error) {
+	list, err := handle.QdiscList(link)
+	if err != nil {
+		return false, fmt.Errorf("look up how %s queues: %w", link.Attrs().Name, err)
+	}
+	for _, q := range list {
+		if q.Attrs().Parent == netlink.HANDLE_ROOT && q.Type() == "noqueue" {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -2,89 +2,133 @@ package tap
 
 import (
 	"errors"
-	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/packetrx"
 )
 
-// openRing makes a packet socket that gets what the host sends through the device, in a ring of 1 MiB of the kernel's memory, and keeps the
-// queue of the device itself empty: a filter lets nothing into it. The kernel counts as dropped by the device what the filter stops
-// (ip -s link), but says so to nobody, since a queueing discipline is in between; a device without one (noqueue) would make senders
-// believe in congestion.
+// ring is another way for frames to come. A packet socket gets what the host sends through the device, in a ring of 1 MiB of the
+// kernel's memory, and a filter of the device's keeps its own queue empty. The kernel counts as dropped by the device what the
+// filter stops (ip -s link), but says so to nobody, since a queueing discipline is in between; a device without one (noqueue) would
+// make senders believe in congestion, and has no ring. Nor has a device that stays when the link is closed: its filter would, too.
 //
-// It returns nil where that is not possible, and for a device that stays when the link is closed: its filter would, too.
-func (d *device) openRing() (*packetrx.Socket, error) {
-	if !d.made {
-		return nil, nil
+// A ring takes memory, and milliseconds to make and to take down. So it is made when frames have become many, beside the guest's
+// work:
+//
+//	reads ── many frames in a short time ──► made (its goroutine) ──► bound, the filter set ──► the queue read to its end ──► ring
+//
+// What comes between the last two steps of the kernel's, microseconds, arrives twice.
+type ring struct {
+	socket  *packetrx.Socket // nil: there will be no ring
+	making  sync.WaitGroup
+	made    atomic.Bool // the socket has one
+	live    atomic.Bool // frames come by it
+	drained bool        // with live: none are left in the device's queue
+	begun   bool
+	count   int // frames read since then
+	since   time.Time
+}
+
+// Frames are many when manyFrames have come in manyTime: two or three thousand a second.
+const (
+	manyFrames = 256
+	manyTime   = 100 * time.Millisecond
+)
+
+// prepareRing makes the socket, on a thread in the device's namespace, where there can be a ring.
+func (l *Link) prepareRing() error {
+	if !l.dev.made || !l.dev.qdisc {
+		return nil
 	}
-	if queues, err := d.queues(); err != nil || !queues {
-		return nil, err
-	}
-	s, err := packetrx.Open("tap "+d.name, packetrx.Outgoing)
+	s, err := packetrx.Open("tap "+l.dev.name, packetrx.Outgoing)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EAFNOSUPPORT) {
-		return nil, nil
+		return nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	err = s.Bind(d.index)
-	if err == nil {
-		err = d.admitNothing()
-	}
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	l.ring.socket = s
+	return err
 }
 
-// queues reports whether the device has a queueing discipline.
-func (d *device) queues() (bool, error) {
-	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
-	if err != nil {
-		return false, fmt.Errorf("open netlink socket: %w", err)
+// receive takes frames from where they come.
+func (l *Link) receive(frames []netif.Frame) (int, error) {
+	r := &l.ring
+	if r.made.Load() && !r.live.Load() {
+		l.switchOver()
 	}
-	defer handle.Close()
-	list, err := handle.QdiscList(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: d.index}})
-	if err != nil {
-		return false, fmt.Errorf("look up how %s queues: %w", d.name, err)
+	if r.live.Load() && r.drained {
+		return r.socket.Receive(frames)
 	}
-	for _, q := range list {
-		if q.Attrs().Parent == netlink.HANDLE_ROOT && q.Type() == "noqueue" {
-			return false, nil
+	n, err := l.read(frames)
+	if err != nil {
+		return n, err
+	}
+	if r.live.Load() {
+		if r.drained = n < len(frames); n == 0 && r.drained {
+			return r.socket.Receive(frames)
 		}
+		return n, nil
 	}
-	return true, nil
+	l.watch(n)
+	return n, nil
 }
 
-// ShareRing maps the ring for a guest, if there is one.
+// watch is told that n frames were read, and has the ring made when they are many.
+func (l *Link) watch(n int) {
+	r := &l.ring
+	if r.count += n; r.socket == nil || r.begun || r.count < manyFrames {
+		return
+	}
+	now := time.Now()
+	if now.Sub(r.since) < manyTime {
+		l.makeRing()
+	}
+	r.count, r.since = 0, now
+}
+
+// makeRing has the ring made.
+func (l *Link) makeRing() {
+	r := &l.ring
+	r.begun = true
+	r.making.Go(func() {
+		// Without memory for it, frames go on to be read.
+		if r.socket.MakeRing() == nil {
+			r.made.Store(true)
+		}
+	})
+}
+
+// switchOver has frames come by the ring.
+func (l *Link) switchOver() {
+	r := &l.ring
+	r.made.Store(false) // there is no second time
+	if r.socket.Bind(l.dev.index) == nil && l.dev.admitNothing() == nil {
+		r.live.Store(true)
+	}
+}
+
+// ShareRing maps the ring for a guest, once there is one.
 func (l *Link) ShareRing() (netif.Ring, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	switch {
 	case l.closed:
 		return netif.Ring{}, netif.ErrClosed
-	case l.socket == nil:
+	case !l.ring.live.Load() || !l.ring.drained:
 		return netif.Ring{}, nil
 	}
-	return l.socket.Share()
+	return l.ring.socket.Share()
 }
 
 // Seek goes to where the guest is in the ring.
 func (l *Link) Seek(t netif.Taken) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return !l.closed && l.socket != nil && l.socket.Seek(t)
+	return !l.closed && l.ring.socket.Seek(t)
 }
 
 // Slot is where the link is in the ring.
-func (l *Link) Slot() uint32 {
-	if l.socket == nil {
-		return 0
-	}
-	return l.socket.Slot()
-}
+func (l *Link) Slot() uint32 { return l.ring.socket.Slot() }

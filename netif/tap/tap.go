@@ -2,8 +2,8 @@
 // namespace of choice. Frames go between the guest's memory and the kernel without a copy here, one system call each,
 // and carry a virtio header.
 //
-// Those for the guest come by a packet socket if the link has made the device and the process may have one (CAP_NET_RAW):
-// short ones then cost no system call, and the guest takes them itself (ring.go). Else they are read from the device.
+// When there are many for the guest, they come by a packet socket, if the link has made the device and the process may have one
+// (CAP_NET_RAW): short ones then cost no system call, and the guest takes them itself (ring.go).
 //
 // With offloads a frame is up to 64 KiB of a TCP stream, and no checksum is computed for what stays on this host: the
 // kernel cuts frames, or completes sums, when they leave through a card that cannot. Programs that capture on the device
@@ -24,7 +24,6 @@ import (
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/internal/iovec"
 	"ukvm.dev/netif/internal/netns"
-	"ukvm.dev/netif/internal/packetrx"
 	"ukvm.dev/netif/internal/vnet"
 )
 
@@ -39,7 +38,7 @@ type Link struct {
 	features netif.Features
 
 	tx, rx direction
-	socket *packetrx.Socket // that frames for the guest come by; nil: they are read from the device
+	ring   ring
 }
 
 // fewShort is how many short frames in a row have Receive expect another. A long one costs a copy when it does.
@@ -93,7 +92,7 @@ func (l *Link) open(c *Config) (err error) {
 			return fmt.Errorf("tap %s: %w", l.dev.name, err)
 		}
 	}
-	if l.socket, err = l.dev.openRing(); err != nil {
+	if err = l.prepareRing(); err != nil {
 		l.Close()
 	}
 	return err
@@ -127,8 +126,8 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
-	if l.socket != nil {
-		if err := l.socket.SetFeatures(f); err != nil {
+	if s := l.ring.socket; s != nil {
+		if err := s.SetFeatures(f); err != nil {
 			return err
 		}
 	}
@@ -139,10 +138,10 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	return nil
 }
 
-// FD is that of the TAP device, or the packet socket: readable while frames wait.
+// FD is that of the TAP device or, once there is a ring, of the packet socket: readable while frames wait.
 func (l *Link) FD() int {
-	if l.socket != nil {
-		return l.socket.FD
+	if l.ring.live.Load() {
+		return l.ring.socket.FD
 	}
 	return l.dev.fd
 }
@@ -151,7 +150,7 @@ func (l *Link) FD() int {
 func (l *Link) Arm() bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.closed || l.socket != nil && l.socket.Arm()
+	return l.closed || l.ring.live.Load() && (!l.ring.drained || l.ring.socket.Arm())
 }
 
 // Send writes each frame to the device. The kernel drops frames while the device is down.
@@ -219,9 +218,11 @@ func (l *Link) Receive(frames []netif.Frame) (int, error) {
 	if l.closed {
 		return 0, netif.ErrClosed
 	}
-	if l.socket != nil {
-		return l.socket.Receive(frames)
-	}
+	return l.receive(frames)
+}
+
+// read reads frames from the device.
+func (l *Link) read(frames []netif.Frame) (int, error) {
 	for n := 0; n < len(frames); {
 		f := &frames[n]
 		whole := l.rx.shorts >= fewShort
@@ -269,13 +270,14 @@ func (l *Link) Counters() netif.Counters {
 		TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load(),
 		RxFrames: l.rx.frames.Load(), RxBytes: l.rx.bytes.Load(), RxDropped: l.rx.dropped.Load(),
 	}
-	if l.socket != nil {
+	if s := l.ring.socket; l.ring.live.Load() {
 		l.mu.RLock()
 		if !l.closed {
-			l.socket.CountLost()
+			s.CountLost()
 		}
 		l.mu.RUnlock()
-		c.RxFrames, c.RxBytes, c.RxDropped = l.socket.Counters()
+		frames, bytes, dropped := s.Counters()
+		c.RxFrames, c.RxBytes, c.RxDropped = c.RxFrames+frames, c.RxBytes+bytes, c.RxDropped+dropped
 	}
 	return c
 }
@@ -288,12 +290,13 @@ func (l *Link) Close() error {
 		return nil
 	}
 	l.closed = true
+	l.ring.making.Wait()
 	var err error
 	if l.attached != nil {
 		err = l.attached.Close()
 	}
-	if l.socket != nil {
-		err = errors.Join(err, l.socket.Close())
+	if s := l.ring.socket; s != nil {
+		err = errors.Join(err, s.Close())
 	}
 	if err := errors.Join(err, unix.Close(l.dev.fd)); err != nil {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)

@@ -43,36 +43,52 @@ func open(t testing.TB, c tap.Config) *tap.Link {
 	return l
 }
 
-// bothWays runs a test with frames for the guest by a packet socket, as on a device that the link makes, and with frames read from
-// the device, as on one that was there before; prepare makes that.
-func bothWays(t *testing.T, test func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config))) {
+// bothWays runs a test on links whose frames for the guest come by a ring, and on some that read them from the device, as they do on
+// one that was there before.
+func bothWays(t *testing.T, test func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link)) {
 	netiftest.NewNetNS(t) // skips once for all
-	t.Run("ring", func(t *testing.T) { test(t, func(*netiftest.NetNS, tap.Config) {}) })
-	t.Run("read", func(t *testing.T) {
-		test(t, func(ns *netiftest.NetNS, c tap.Config) {
-			if device(t, ns, c.Name) != nil {
-				return
+	t.Run("ring", func(t *testing.T) {
+		test(t, func(ns *netiftest.NetNS, c tap.Config) *tap.Link {
+			l := open(t, c)
+			l.UseRing()
+			for frames := []netif.Frame{{Data: [][]byte{make([]byte, 2000)}}}; !l.Live(); {
+				if _, err := l.Receive(frames); err != nil {
+					t.Fatal(err)
+				}
 			}
-			ns.Do(t, func() error {
-				link := &netlink.Tuntap{
-					LinkAttrs: netlink.LinkAttrs{Name: c.Name, MTU: 1500}, Mode: netlink.TUNTAP_MODE_TAP,
-					Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR,
-				}
-				if err := netlink.LinkAdd(link); err != nil {
-					return err
-				}
-				return netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(24, 32)}})
-			})
+			return l
+		})
+	})
+	t.Run("read", func(t *testing.T) {
+		test(t, func(ns *netiftest.NetNS, c tap.Config) *tap.Link {
+			if device(t, ns, c.Name) == nil {
+				makeDevice(t, ns, c)
+			}
+			return open(t, c)
 		})
 	})
 }
 
+// makeDevice makes the device of c beforehand, with the host's address.
+func makeDevice(t *testing.T, ns *netiftest.NetNS, c tap.Config) {
+	t.Helper()
+	ns.Do(t, func() error {
+		link := &netlink.Tuntap{
+			LinkAttrs: netlink.LinkAttrs{Name: c.Name, MTU: 1500}, Mode: netlink.TUNTAP_MODE_TAP,
+			Flags: netlink.TUNTAP_DEFAULTS | netlink.TUNTAP_VNET_HDR,
+		}
+		if err := netlink.LinkAdd(link); err != nil {
+			return err
+		}
+		return netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(24, 32)}})
+	})
+}
+
 func TestConformance(t *testing.T) {
-	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+	bothWays(t, func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 		netiftest.Run(t, func(t *testing.T) netiftest.Subject {
 			ns := netiftest.NewNetNS(t)
-			prepare(ns, config(ns))
-			l := open(t, config(ns))
+			l := open(ns, config(ns))
 			return netiftest.Subject{Link: l, MTU: 1500, Request: netiftest.ARPRequest(l.Config())}
 		})
 	})
@@ -133,14 +149,13 @@ func TestRawFrames(t *testing.T) {
 
 // TestTCP runs 4 MiB each way between a gVisor stack behind the link and a server on the kernel's.
 func TestTCP(t *testing.T) {
-	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+	bothWays(t, func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 		netiftest.Leaks(t)
 		ns := netiftest.NewNetNS(t)
 		for _, mtu := range []int{576, 1500, 65521} {
 			c := config(ns)
 			c.MTU = mtu
-			prepare(ns, c)
-			l := open(t, c)
+			l := open(ns, c)
 			guest := netiftest.NewGuest(t, l, l.Config(), netiftest.GuestOptions{})
 			netiftest.Transfer(t, ns, l.Config().Router, guest)
 			guest.Stop()
@@ -150,22 +165,82 @@ func TestTCP(t *testing.T) {
 }
 
 func TestFeatures(t *testing.T) {
-	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+	bothWays(t, func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 		netiftest.Leaks(t)
 		ns := netiftest.NewNetNS(t)
-		prepare(ns, config(ns))
-		netiftest.Offloads(t, ns, open(t, config(ns)))
+		netiftest.Offloads(t, ns, open(ns, config(ns)))
 	})
+}
+
+// TestManyFrames: when frames become many the link changes to a ring by itself. Nothing is lost on the way, and what comes twice is
+// little.
+func TestManyFrames(t *testing.T) {
+	netiftest.Leaks(t)
+	ns := netiftest.NewNetNS(t)
+	l := open(t, config(ns))
+	request := netiftest.ARPRequest(l.Config())
+	frames := []netif.Frame{{Data: [][]byte{make([]byte, 2000)}}, {Data: [][]byte{make([]byte, 2000)}}}
+	fd := l.FD()
+	sent, got, after := 0, 0, 0
+	receive := func() (n int) {
+		n, err := l.Receive(frames)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for deadline := time.Now().Add(netiftest.Patience); after < 1000; {
+		if time.Now().After(deadline) {
+			t.Fatalf("no ring after %d frames", got)
+		}
+		for range 1 + sent%3 {
+			if n, err := l.Send([]netif.Frame{{Data: [][]byte{request}, Len: len(request)}}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			sent++
+		}
+		n := receive()
+		got += n
+		if l.Live() {
+			after += n
+		}
+	}
+	for !l.Arm() && netiftest.Readable(l.FD(), 100*time.Millisecond) || l.Arm() {
+		got += receive()
+	}
+	if got < sent || got > sent+20 {
+		t.Errorf("%d frames were sent, %d have come", sent, got)
+	}
+	if l.FD() == fd || netiftest.Readable(fd, 0) {
+		t.Error("frames still come by the device")
+	}
+	if c := l.Counters(); c.RxFrames != uint64(got) || c.RxDropped != 0 {
+		t.Errorf("%d frames have come: %+v", got, c)
+	}
+}
+
+// TestFewFrames: a link with little to do makes no ring.
+func TestFewFrames(t *testing.T) {
+	l := open(t, config(netiftest.NewNetNS(t)))
+	for range 300 {
+		exchange(t, l, netiftest.ARPRequest(l.Config()))
+		time.Sleep(time.Millisecond)
+	}
+	if l.Live() {
+		t.Error("a ring for some hundred frames a second")
+	}
 }
 
 // TestRingOrNot: whose device it is decides how frames for the guest come, and whether the guest may take them itself.
 func TestRingOrNot(t *testing.T) {
-	bothWays(t, func(t *testing.T, prepare func(*netiftest.NetNS, tap.Config)) {
+	bothWays(t, func(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 		netiftest.Leaks(t)
 		ns := netiftest.NewNetNS(t)
-		prepare(ns, config(ns))
-		l := open(t, config(ns))
+		l := open(ns, config(ns))
 		want := strings.HasSuffix(t.Name(), "/ring")
+		if l.Live() != want {
+			t.Errorf("ring: %v", l.Live())
+		}
 		if r, err := l.ShareRing(); r.Mem != nil || err != nil {
 			t.Errorf("a guest that has agreed to nothing gets a ring of %d bytes, %v", len(r.Mem), err)
 		}
@@ -270,8 +345,12 @@ func TestPersistentDeviceIsLeft(t *testing.T) {
 }
 
 func TestDeviceRemovedFromOutside(t *testing.T) {
+	bothWays(t, removeDevice)
+}
+
+func removeDevice(t *testing.T, open func(*netiftest.NetNS, tap.Config) *tap.Link) {
 	ns := netiftest.NewNetNS(t)
-	l := open(t, config(ns))
+	l := open(ns, config(ns))
 	link := device(t, ns, l.Name())
 	ns.Do(t, func() error { return netlink.LinkDel(link) })
 	frame := netif.Frame{Data: [][]byte{make([]byte, 60)}, Len: 60}

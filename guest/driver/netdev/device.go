@@ -17,7 +17,7 @@ type Device struct {
 	pool *packet.Pool
 	size int // of receive buffers, in bytes
 
-	rx      queue // only Run uses it
+	rx      queue // only Run uses it, and what follows
 	frames  frameRing
 	batch   []*packet.Packet
 	partial *packet.Packet // a frame of which more is to come
@@ -46,14 +46,14 @@ func Open(index int, longest int, pool *packet.Pool) (*Device, error) {
 		return nil, fmt.Errorf("open network device %d: %w", index, syscall.Errno(-fd))
 	}
 	d := newDevice(kernel.Queue(index, 0), kernel.Queue(index, 1), longest, kernel.Boot().Memory, pool)
-	d.frames = newFrameRing(kernel.Boot().Device[index].Frames, kernel.Queue(index, 0))
+	d.frames.at = kernel.FrameRing(index)
 	d.file, d.kick = os.NewFile(uintptr(fd), fmt.Sprintf("net%d", index)), kernel.Kick
 	return d, nil
 }
 
 // newDevice prepares the queues and fills the one for receiving, in a guest with memory bytes.
 func newDevice(rx, tx *hypercall.Queue, longest int, memory uint64, pool *packet.Pool) *Device {
-	d := &Device{pool: pool, size: packet.Small}
+	d := &Device{pool: pool, size: packet.Small, frames: frameRing{account: &rx.Frames}}
 	if hypercall.NetHeaderSize+longest > packet.Small {
 		d.size = packet.Medium
 	}

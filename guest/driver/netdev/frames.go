@@ -8,11 +8,16 @@ import (
 // ethernetSize is the size in bytes of an Ethernet header.
 const ethernetSize = 14
 
+// frameRing is the guest's end of a frame ring (hypercall/frames.go).
+type frameRing struct {
+	at      hypercall.GVA
+	account *hypercall.Frames // has no slots as long as there is no ring
+}
+
 // takeFrames moves frames from the ring to d.batch, up to one that is the monitor's to take.
 func (d *Device) takeFrames() {
-	r := &d.frames
-	for r.slots > 0 && len(d.batch) < maxBatch {
-		p := r.take(d.pool)
+	for d.frames.account.Slots > 0 && len(d.batch) < maxBatch {
+		p := d.frames.take(d.pool)
 		if p == nil {
 			return
 		}
@@ -22,11 +27,12 @@ func (d *Device) takeFrames() {
 
 // take copies the frame of the next slot, if one waits there that is for the guest, and frees the slot.
 func (r *frameRing) take(pool *packet.Pool) *packet.Packet {
-	slot := r.account.Next % r.slots
-	if !r.waits(slot) {
+	a := r.account
+	slot := a.Next % a.Slots
+	h, b := r.slot(slot)
+	if !waits(h) {
 		return nil
 	}
-	h, b := r.header(slot), r.slot(slot)
 	const netSize = hypercall.NetHeaderSize - 2
 	start, n := int(h.Mac), int(h.Snaplen)
 	if h.Len != h.Snaplen || n < ethernetSize || start < netSize || start+n > len(b) {
@@ -45,9 +51,9 @@ func (r *frameRing) take(pool *packet.Pool) *packet.Packet {
 	to[1] &^= hypercall.FrameECN
 	copy(to[hypercall.NetHeaderSize:], b[start:start+n])
 	p.DecodeNet()
-	r.free(slot)
-	r.account.Next = (slot + 1) % r.slots
-	r.account.Count++
-	r.account.Bytes += uint64(n)
+	free(h)
+	a.Next = (slot + 1) % a.Slots
+	a.Count++
+	a.Bytes += uint64(n)
 	return p
 }

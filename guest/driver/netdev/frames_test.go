@@ -2,6 +2,7 @@ package netdev
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -18,12 +19,13 @@ import (
 	"ukvm.dev/hypercall"
 	"ukvm.dev/netif"
 	"ukvm.dev/netif/netiftest"
-	"ukvm.dev/netif/tap"
+	netpacket "ukvm.dev/netif/packet"
 )
 
-// ringGuest is a driver with the ring of a TAP device, and the monitor's device in between.
+// ringGuest is a driver with the ring of a packet socket at the end of a veth, and the monitor's device in between.
 type ringGuest struct {
-	link   *tap.Link
+	host   *netiftest.NetNS // where the other end is
+	link   *netpacket.Link
 	device *monitor.Device
 	driver *Device
 	queue  *hypercall.Queue
@@ -33,12 +35,23 @@ type ringGuest struct {
 	byRing, byQueue int
 }
 
-func newRingGuest(t *testing.T, ns *netiftest.NetNS) *ringGuest {
+func newRingGuest(t *testing.T) *ringGuest {
 	t.Helper()
-	g := &ringGuest{}
+	g := &ringGuest{host: netiftest.NewNetNS(t)}
+	far := netiftest.NewNetNS(t)
+	g.host.Do(t, func() error {
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "near0"}, PeerName: "far0", PeerNamespace: netlink.NsFd(far.Fd())}); err != nil {
+			return err
+		}
+		near, err := netlink.LinkByName("near0")
+		if err != nil {
+			return err
+		}
+		addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(24, 32)}}
+		return errors.Join(netlink.AddrAdd(near, addr), netlink.LinkSetUp(near))
+	})
 	var err error
-	g.link, err = tap.New(tap.Config{Name: "ring0", NetNSFile: ns, MAC: [6]byte{2, 0, 0, 0, 0, 1}, Addr: netip.MustParsePrefix("198.51.100.2/24")})
-	if err != nil {
+	if g.link, err = netpacket.New(netpacket.Config{Name: "far0", NetNSFile: far, Addr: netip.MustParsePrefix("198.51.100.2/24")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { g.link.Close() })
@@ -54,12 +67,10 @@ func newRingGuest(t *testing.T, ns *netiftest.NetNS) *ringGuest {
 	t.Cleanup(func() { unix.Munmap(g.mem) })
 	w := newWire(1500)
 	g.device = monitor.New(g.link, f, 1500, w.slot, host{})
-	g.device.ShareFrames(g.link)
+	g.device.ShareFrames(g.link, r)
 	g.queue = w.queue(0)
 	g.driver = newDevice(g.queue, w.queue(1), longest(65535), 64<<20, &g.pool)
-	g.driver.frames = newFrameRing(hypercall.FrameRing{
-		Addr: hypercall.GVA(uintptr(unsafe.Pointer(&r.Mem[0]))), Slots: uint32(r.Slots), Size: uint32(r.Size),
-	}, g.queue)
+	g.driver.frames.at = addressOf(r.Mem)
 	return g
 }
 
@@ -94,12 +105,12 @@ func number(frame []byte) (n int, size int, ok bool) {
 // TestFrameRing has the host send numbered datagrams, short ones and long ones, while the guest looks at its ring and the monitor
 // serves the queues, in any order. All arrive, whole and in order, whichever way each takes.
 func TestFrameRing(t *testing.T) {
-	ns := netiftest.NewNetNS(t)
+	netiftest.NewNetNS(t) // skips where there are none
 	netiftest.Leaks(t)
-	g := newRingGuest(t, ns)
+	g := newRingGuest(t)
 	var c net.Conn
-	ns.Do(t, func() (err error) {
-		link, err := netlink.LinkByName("ring0")
+	g.host.Do(t, func() (err error) {
+		link, err := netlink.LinkByName("near0")
 		if err != nil {
 			return err
 		}
@@ -172,8 +183,7 @@ func TestFrameRing(t *testing.T) {
 
 // TestFrameRingNews: the monitor lets the guest sleep only when nothing waits in the ring that is for it, and brings what is not.
 func TestFrameRingNews(t *testing.T) {
-	ns := netiftest.NewNetNS(t)
-	g := newRingGuest(t, ns)
+	g := newRingGuest(t)
 	request := netiftest.ARPRequest(g.link.Config())
 	g.collect()
 	for i := range 3 * 1024 { // more than the ring has slots
@@ -223,10 +233,10 @@ func TestFrameRingSkips(t *testing.T) {
 		var pool packet.Pool
 		b := make([]byte, 4*size+hypercall.PageSize)
 		b = b[-int(uintptr(unsafe.Pointer(&b[0])))&(hypercall.PageSize-1):]
-		r := newFrameRing(hypercall.FrameRing{Addr: hypercall.GVA(uintptr(unsafe.Pointer(&b[0]))), Slots: 4, Size: size}, new(hypercall.Queue))
+		r := frameRing{addressOf(b), &hypercall.Frames{Slots: 4, Size: size}}
 		for lap := range uint32(9) {
 			r.account.Next = lap % 4
-			s, slot := r.header(lap%4), r.slot(lap%4)
+			s, slot := r.slot(lap % 4)
 			*s = hypercall.FrameSlot{Status: hypercall.FrameReady, Len: 60, Snaplen: 60, Mac: 48}
 			copy(slot[38:], []byte{hypercall.NeedsCsum, hypercall.GSOTCP4 | hypercall.FrameECN, 54, 0, 100, 0, 34, 0, 16, 0})
 			copy(slot[48:], fmt.Sprintf("frame number %47d", lap))
@@ -245,8 +255,8 @@ func TestFrameRingSkips(t *testing.T) {
 			if p.Net != want || string(p.Bytes()) != fmt.Sprintf("frame number %47d", lap) {
 				t.Errorf("%+v, %q", p.Net, p.Bytes())
 			}
-			if a := *r.account; s.Status != 0 || a.Next != (lap+1)%4 || a.Count != uint64(lap+1) || a.Bytes != 60*uint64(lap+1) {
-				t.Errorf("status %d, %+v", s.Status, a)
+			if a := r.account; s.Status != 0 || a.Next != (lap+1)%4 || a.Count != uint64(lap+1) || a.Bytes != 60*uint64(lap+1) {
+				t.Errorf("status %d, %+v", s.Status, *a)
 			}
 			p.Release()
 		}

@@ -107,11 +107,16 @@ func (s *Socket) onlySent() error {
 	return unix.SetsockoptSockFprog(s.FD, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 }
 
-// Bind makes the ring and has frames of an interface come. If it fails, the socket is of no use.
-func (s *Socket) Bind(index int) (err error) {
+// MakeRing makes the ring. That takes milliseconds: the kernel waits for all its processors (synchronize_net).
+func (s *Socket) MakeRing() (err error) {
 	if s.ring, err = newRing(s.FD); err != nil {
 		return fmt.Errorf("%s: %w", s.what, err)
 	}
+	return nil
+}
+
+// Bind has frames of an interface come, into the ring. If it fails, the socket is of no use.
+func (s *Socket) Bind(index int) error {
 	s.index = index
 	if err := unix.Bind(s.FD, &unix.SockaddrLinklayer{Protocol: bits.ReverseBytes16(unix.ETH_P_ALL), Ifindex: index}); err != nil {
 		return fmt.Errorf("%s: bind a packet socket: %w", s.what, err)
