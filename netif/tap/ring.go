@@ -2,13 +2,14 @@ package tap
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ukvm.dev/netif"
+	"ukvm.dev/netif/internal/netns"
 	"ukvm.dev/netif/internal/packetrx"
 )
 
@@ -17,18 +18,20 @@ import (
 // filter stops (ip -s link), but says so to nobody, since a queueing discipline is in between; a device without one (noqueue) would
 // make senders believe in congestion, and has no ring. Nor has a device that stays when the link is closed: its filter would, too.
 //
-// A ring takes memory, and milliseconds to make and to take down. So it is made when frames have become many, beside the guest's
-// work:
+// A ring takes memory, and it takes the kernel tens of milliseconds to make one and to take it down. So it is made when frames have
+// become many, beside the guest's work:
 //
 //	reads ── many frames in a short time ──► made (its goroutine) ──► bound, the filter set ──► the queue read to its end ──► ring
 //
 // What comes between the last two steps of the kernel's, microseconds, arrives twice.
 type ring struct {
-	socket  *packetrx.Socket // nil: there will be no ring
+	can     bool     // there can be one
+	ns      *os.File // the device's namespace; nil: that of the process
 	making  sync.WaitGroup
-	made    atomic.Bool // the socket has one
-	live    atomic.Bool // frames come by it
-	drained bool        // with live: none are left in the device's queue
+	socket  *packetrx.Socket // set when made is
+	made    atomic.Bool      // the socket has a ring
+	live    atomic.Bool      // frames come by it
+	drained bool             // with live: none are left in the device's queue
 	begun   bool
 	count   int // frames read since then
 	since   time.Time
@@ -40,17 +43,16 @@ const (
 	manyTime   = 100 * time.Millisecond
 )
 
-// prepareRing makes the socket, on a thread in the device's namespace, where there can be a ring.
-func (l *Link) prepareRing() error {
-	if !l.dev.made || !l.dev.qdisc {
+// prepareRing finds out whether there can be a ring, on a thread in the device's namespace.
+func (l *Link) prepareRing(c *Config) (err error) {
+	l.ring.can = l.dev.made && l.dev.qdisc
+	if !l.ring.can || c.NetNS == "" && c.NetNSFile == nil {
 		return nil
 	}
-	s, err := packetrx.Open("tap "+l.dev.name, packetrx.Outgoing)
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EAFNOSUPPORT) {
-		return nil
+	if l.ring.ns, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return fmt.Errorf("tap %s: open its network namespace: %w", l.dev.name, err)
 	}
-	l.ring.socket = s
-	return err
+	return nil
 }
 
 // receive takes frames from where they come.
@@ -79,7 +81,7 @@ func (l *Link) receive(frames []netif.Frame) (int, error) {
 // watch is told that n frames were read, and has the ring made when they are many.
 func (l *Link) watch(n int) {
 	r := &l.ring
-	if r.count += n; r.socket == nil || r.begun || r.count < manyFrames {
+	if r.count += n; !r.can || r.begun || r.count < manyFrames {
 		return
 	}
 	now := time.Now()
@@ -89,13 +91,19 @@ func (l *Link) watch(n int) {
 	r.count, r.since = 0, now
 }
 
-// makeRing has the ring made.
+// makeRing has the ring made. Without the privilege, or memory for it, frames go on to be read.
 func (l *Link) makeRing() {
 	r := &l.ring
 	r.begun = true
 	r.making.Go(func() {
-		// Without memory for it, frames go on to be read.
-		if r.socket.MakeRing() == nil {
+		var place netns.Place
+		if r.ns != nil {
+			place.File = r.ns
+		}
+		if place.Do(func() (err error) {
+			r.socket, err = packetrx.Open("tap "+l.dev.name, packetrx.Outgoing)
+			return err
+		}) == nil && r.socket.MakeRing() == nil {
 			r.made.Store(true)
 		}
 	})
@@ -105,9 +113,21 @@ func (l *Link) makeRing() {
 func (l *Link) switchOver() {
 	r := &l.ring
 	r.made.Store(false) // there is no second time
-	if r.socket.Bind(l.dev.index) == nil && l.dev.admitNothing() == nil {
+	if r.socket.SetFeatures(l.features) == nil && r.socket.Bind(l.dev.index) == nil && l.dev.admitNothing() == nil {
 		r.live.Store(true)
 	}
+}
+
+// close lets go of it.
+func (r *ring) close() (err error) {
+	r.making.Wait()
+	if r.ns != nil {
+		err = r.ns.Close()
+	}
+	if r.socket != nil {
+		err = errors.Join(err, r.socket.Close())
+	}
+	return err
 }
 
 // ShareRing maps the ring for a guest, once there is one.

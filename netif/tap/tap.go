@@ -92,7 +92,7 @@ func (l *Link) open(c *Config) (err error) {
 			return fmt.Errorf("tap %s: %w", l.dev.name, err)
 		}
 	}
-	if err = l.prepareRing(); err != nil {
+	if err = l.prepareRing(c); err != nil {
 		l.Close()
 	}
 	return err
@@ -126,8 +126,8 @@ func (l *Link) SetFeatures(f netif.Features) error {
 	if l.closed {
 		return netif.ErrClosed
 	}
-	if s := l.ring.socket; s != nil {
-		if err := s.SetFeatures(f); err != nil {
+	if l.ring.live.Load() {
+		if err := l.ring.socket.SetFeatures(f); err != nil {
 			return err
 		}
 	}
@@ -270,13 +270,13 @@ func (l *Link) Counters() netif.Counters {
 		TxFrames: l.tx.frames.Load(), TxBytes: l.tx.bytes.Load(), TxDropped: l.tx.dropped.Load(),
 		RxFrames: l.rx.frames.Load(), RxBytes: l.rx.bytes.Load(), RxDropped: l.rx.dropped.Load(),
 	}
-	if s := l.ring.socket; l.ring.live.Load() {
+	if l.ring.live.Load() {
 		l.mu.RLock()
 		if !l.closed {
-			s.CountLost()
+			l.ring.socket.CountLost()
 		}
 		l.mu.RUnlock()
-		frames, bytes, dropped := s.Counters()
+		frames, bytes, dropped := l.ring.socket.Counters()
 		c.RxFrames, c.RxBytes, c.RxDropped = c.RxFrames+frames, c.RxBytes+bytes, c.RxDropped+dropped
 	}
 	return c
@@ -290,14 +290,11 @@ func (l *Link) Close() error {
 		return nil
 	}
 	l.closed = true
-	l.ring.making.Wait()
 	var err error
 	if l.attached != nil {
 		err = l.attached.Close()
 	}
-	if s := l.ring.socket; s != nil {
-		err = errors.Join(err, s.Close())
-	}
+	err = errors.Join(err, l.ring.close())
 	if err := errors.Join(err, unix.Close(l.dev.fd)); err != nil {
 		return fmt.Errorf("close tap %s: %w", l.dev.name, err)
 	}

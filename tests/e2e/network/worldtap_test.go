@@ -34,7 +34,7 @@ func startTAP(t testing.TB, image string, o options) *world {
 	t.Cleanup(func() { link.Close() })
 	v := startVM(t, image, o, monitor.NIC{Name: "eth0", Link: link, Config: link.Config()})
 	w := inNamespace(ns, tapGuest, tapHost)
-	w.pid = os.Getpid()
+	w.pid, w.ring = os.Getpid(), 1
 	w.cut = func(cut bool) {
 		ns.Do(t, func() error { return setLink(tapName, !cut) })
 	}
