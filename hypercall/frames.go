@@ -15,6 +15,9 @@ package hypercall
 // It stores 0 in Status when it has copied the frame, and goes on to the next slot. At any other frame it stops: the monitor
 // takes those, and all that wait before the last of them, when it serves the queues. So what is in the receive queue is
 // older than what is in the ring. A frame for the guest counts as news.
+//
+// The guest can be interrupted anywhere, and the monitor serves queues then, too. So that Next is not changed under a
+// guest that is about to change it, it sets Busy first.
 
 // FrameSlot begins a slot (struct tpacket2_hdr).
 type FrameSlot struct {
@@ -41,7 +44,7 @@ type Frames struct {
 	Slots uint32 // OUT: 0 if there is none yet
 	Size  uint32 // OUT: of a slot in bytes
 	Next  uint32 // IN and OUT: the slot that is looked at next
-	_     uint32
+	Busy  uint32 // IN: not 0 while the guest looks at the queue or the ring, and the monitor leaves both alone
 	Count uint64 // IN: frames that the guest has taken
 	Bytes uint64 // IN: their lengths
 }

@@ -26,6 +26,7 @@ type ringLink struct {
 	at    netif.Taken // as the guest said last
 	slot  uint32      // as the guest is told
 	waits bool
+	fd    int
 }
 
 const ringName = "ukvm-test-ring"
@@ -33,6 +34,7 @@ const ringName = "ukvm-test-ring"
 func newRingLink(t *testing.T) *ringLink {
 	t.Helper()
 	l := &ringLink{Link: newLink(t), given: netif.Ring{Slots: 64, Size: 1024}}
+	l.fd = l.Link.FD()
 	var err error
 	if l.file, err = unix.MemfdCreate(ringName, unix.MFD_CLOEXEC); err != nil {
 		t.Fatal(err)
@@ -62,6 +64,8 @@ func (l *ringLink) Seek(t netif.Taken) bool {
 	return l.waits
 }
 
+func (l *ringLink) FD() int { return l.fd }
+
 func (l *ringLink) Slot() uint32 { return l.slot }
 
 // views is how often this process has the memory of a ringLink mapped.
@@ -74,8 +78,9 @@ func views(t *testing.T) int {
 	return bytes.Count(b, []byte(ringName))
 }
 
-func framesField(offset uintptr) hypercall.GVA {
-	return hypercall.RingsVA + hypercall.RingSlot + hypercall.GVA(unsafe.Offsetof(hypercall.Queue{}.Frames)+offset)
+// framesField is a field of a card's Frames.
+func framesField(card int, offset uintptr) hypercall.GVA {
+	return hypercall.RingsVA + hypercall.GVA(card)*hypercall.RingSlot + hypercall.GVA(unsafe.Offsetof(hypercall.Queue{}.Frames)+offset)
 }
 
 // TestFrameRing: a guest with two cards gets the ring of the second into its memory. It reads and writes there without an exit; what it
@@ -89,14 +94,14 @@ func TestFrameRing(t *testing.T) {
 	const ring = hypercall.FrameRingsVA + hypercall.FrameRingSpan
 	frames := hypercall.Frames{}
 	code := new(kvmtest.Code).Start("upcall").
-		Expect(framesField(unsafe.Offsetof(frames.Slots)), 0, 1).
+		Expect(framesField(1, unsafe.Offsetof(frames.Slots)), 0, 1).
 		Call(hypercall.CallPoll, 0).
-		Expect(framesField(unsafe.Offsetof(frames.Slots)), 1024<<32|64, 2).
+		Expect(framesField(1, unsafe.Offsetof(frames.Slots)), 1024<<32|64, 2).
 		Expect(ring+5*1024, 0x1122334455667788, 3).Store(ring+63*1024, 42).
-		Store(framesField(unsafe.Offsetof(frames.Next)), 7).
-		Store(framesField(unsafe.Offsetof(frames.Count)), 100).Store(framesField(unsafe.Offsetof(frames.Bytes)), 6000).
+		Store(framesField(1, unsafe.Offsetof(frames.Next)), 7).
+		Store(framesField(1, unsafe.Offsetof(frames.Count)), 100).Store(framesField(1, unsafe.Offsetof(frames.Bytes)), 6000).
 		Call(hypercall.CallPoll, 0).
-		Expect(framesField(unsafe.Offsetof(frames.Next)), 9, 4).
+		Expect(framesField(1, unsafe.Offsetof(frames.Next)), 9, 4).
 		Halt(0).Label("upcall").Halt(5)
 	vm := newGuest(t, code.Image(), Config{NICs: []NIC{{Link: newLink(t), Config: netif.Config{MTU: 1500}}, {Link: l, Config: netif.Config{MTU: 1500}}}})
 	if err := runVM(t, vm); err != nil {
@@ -114,6 +119,30 @@ func TestFrameRing(t *testing.T) {
 	}
 	if n := views(t); n != before {
 		t.Errorf("%d views of the ring after the VM is gone, want %d", n, before)
+	}
+}
+
+// TestFrameRingSpin: a guest that takes nothing from its ring, because it says that it is somewhere else or busy, does not keep the
+// monitor from letting it run.
+func TestFrameRingSpin(t *testing.T) {
+	fd, err := unix.Eventfd(1, unix.EFD_CLOEXEC) // readable for ever
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, busy := range []uint64{0, 1} {
+		l := newRingLink(t)
+		l.given.Mem, l.fd = l.mapIt(t), fd
+		l.waits = busy == 1
+		code := new(kvmtest.Code).Start("upcall").Out(kick).
+			Store(framesField(0, unsafe.Offsetof(hypercall.Frames{}.Next)), busy<<32|7). // and Busy
+			Call(hypercall.CallPoll, 0).Call(hypercall.CallPoll, 0).Halt(0).Label("upcall").Halt(5)
+		if err := runGuest(t, code, Config{NICs: []NIC{{Link: l, Config: netif.Config{MTU: 1500}}}}); err != nil {
+			t.Error(err)
+		}
+		if busy == 1 && l.at.Slot == 7 {
+			t.Error("the link was told of where a busy guest is")
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 	if a.Deadline != 0 {
 		deadline = vm.clock.Host(a.Deadline)
 	}
-	for {
+	for rang := false; ; {
 		if vm.stopping.Load() {
 			return errStopped
 		}
@@ -31,7 +31,7 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 			ready |= hypercall.ReadySignal
 		}
 		ready |= vm.consoleReady()
-		if ready != 0 || vm.ringsMoved() || a.Deadline != 0 && deadline <= now {
+		if ready != 0 || rang || vm.ringsMoved() || a.Deadline != 0 && deadline <= now {
 			out.Ready = ready
 			vm.pacing(now, true)
 			if !vm.clock.Due(now) {
@@ -42,7 +42,7 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 			}
 			return nil
 		}
-		if err := vm.sleep(now, deadline); err != nil {
+		if rang, err = vm.sleep(now, deadline); err != nil {
 			return err
 		}
 		woken := clock.Monotonic()
@@ -55,17 +55,20 @@ func (vm *VM) poll(a hypercall.PollArgs, out *hypercall.PollArgs) error {
 }
 
 // sleep waits for descriptors, or for a deadline unless that is 0. What was arranged for a busy guest would only wake the thread.
-func (vm *VM) sleep(now, deadline int64) error {
+//
+// rang says that a link woke it whose frames the guest takes itself. If the guest does not, because it is where none is, or says
+// that it is busy, this is nothing to wait here for: its own time goes on.
+func (vm *VM) sleep(now, deadline int64) (rang bool, err error) {
 	vm.vcpu.CancelKick()
 	vm.polls = append(vm.polls[:0], unix.PollFd{Fd: int32(vm.wakeFD), Events: unix.POLLIN})
 	for _, n := range vm.nics {
 		if n.arm() {
-			return nil
+			return n.ring.mem != nil, nil
 		}
 		vm.polls = append(vm.polls, unix.PollFd{Fd: int32(n.fd()), Events: unix.POLLIN})
 	}
 	vm.polls = vm.console.Await(vm.polls)
-	ready, err := false, error(nil)
+	ready := false
 	if window := vm.halting.window; window > 0 {
 		until := now + window
 		if deadline != 0 {
@@ -84,10 +87,13 @@ func (vm *VM) sleep(now, deadline int64) error {
 	switch {
 	case errors.Is(err, unix.EINTR):
 	case err != nil:
-		return hostFailure("cannot wait", err)
+		return false, hostFailure("cannot wait", err)
 	case vm.polls[0].Revents != 0:
 		var b [8]byte
 		_, _ = unix.Read(vm.wakeFD, b[:]) // whoever has called has left what it was for elsewhere
 	}
-	return nil
+	for i, n := range vm.nics {
+		rang = rang || n.ring.mem != nil && vm.polls[1+i].Revents != 0
+	}
+	return rang, nil
 }

@@ -18,6 +18,9 @@ func (d *Device) ShareFrames(link netif.RingLink, r netif.Ring) {
 	d.rx.SetFrames(hypercall.Frames{Slots: uint32(r.Slots), Size: uint32(r.Size), Next: link.Slot()})
 }
 
+// busy reports whether the guest was interrupted while it looked: it will find by itself what there is.
+func (f *frameRing) busy() bool { return f.queue.Frames().Busy != 0 }
+
 // seek has the link go to where the guest is, and reports whether a frame waits there that the guest takes.
 func (f *frameRing) seek() bool {
 	a := f.queue.Frames()

@@ -71,7 +71,7 @@ func (d *Device) Down() error { return d.down }
 
 // News reports whether the guest has something to look at.
 func (d *Device) News() bool {
-	return d.rx.News() || d.tx.News() || d.shared != nil && d.down == nil && d.shared.seek()
+	return d.rx.News() || d.tx.News() || d.shared != nil && d.down == nil && !d.shared.busy() && d.shared.seek()
 }
 
 // Serve sends what the guest has queued and stores what has arrived. moved is whether there was anything. The error is

@@ -27,7 +27,7 @@ type buffer struct {
 // Chains are looked at once: those that a short frame leaves are room for the next one. The guest does not run meanwhile,
 // so their memory stays where it is.
 func (d *Device) receive() (moved bool, err error) {
-	if d.down != nil {
+	if d.down != nil || d.shared != nil && d.shared.busy() {
 		return false, nil
 	}
 	d.pieces, d.rooms = d.pieces[:0], d.rooms[:0]

@@ -126,6 +126,8 @@ const maxBatch = 64
 
 // collect moves received frames to d.batch and offers new buffers in their place. It reports whether there are any.
 func (d *Device) collect() bool {
+	d.frames.enter()
+	defer d.frames.leave()
 	for len(d.batch) < maxBatch {
 		p, n := d.rx.take()
 		if p == nil {

@@ -14,7 +14,7 @@ type frameRing struct {
 	account *hypercall.Frames // has no slots as long as there is no ring
 }
 
-// takeFrames moves frames from the ring to d.batch, up to one that is the monitor's to take.
+// takeFrames moves frames from the ring, which it has entered, to d.batch, up to one that is the monitor's to take.
 func (d *Device) takeFrames() {
 	for d.frames.account.Slots > 0 && len(d.batch) < maxBatch {
 		p := d.frames.take(d.pool)

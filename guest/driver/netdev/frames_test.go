@@ -216,6 +216,41 @@ func TestFrameRingNews(t *testing.T) {
 	}
 }
 
+// TestFrameRingBusy: while the guest looks, as where it was interrupted, the monitor brings nothing and takes nothing. What waits then
+// comes later.
+func TestFrameRingBusy(t *testing.T) {
+	g := newRingGuest(t)
+	request := netiftest.ARPRequest(g.link.Config())
+	if _, err := g.link.Send([]netif.Frame{{Data: [][]byte{request}, Len: len(request)}}); err != nil {
+		t.Fatal(err)
+	}
+	if !g.link.Arm() && !netiftest.Readable(g.link.FD(), netiftest.Patience) {
+		t.Fatal("no answer")
+	}
+	slot := (*hypercall.FrameSlot)(unsafe.Pointer(&g.mem[0]))
+	slot.Status |= hypercall.FrameVLAN // the monitor's to take, and to drop
+	g.driver.frames.enter()
+	before := g.queue.Frames
+	for range 3 {
+		if moved, err := g.device.Serve(); moved || err != nil {
+			t.Fatal(moved, err)
+		}
+	}
+	if g.device.News() || g.queue.Frames != before || slot.Status == 0 {
+		t.Errorf("the monitor has looked at the ring of a guest that is busy there: %+v, status %#x", g.queue.Frames, slot.Status)
+	}
+	g.driver.frames.leave()
+	if _, err := g.device.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	if g.queue.Frames.Next == before.Next || slot.Status != 0 {
+		t.Errorf("afterwards the frame is still there: %+v, status %#x", g.queue.Frames, slot.Status)
+	}
+	if g.collect(); g.queue.Frames.Busy != 0 {
+		t.Error("a guest that has looked is busy")
+	}
+}
+
 // TestFrameRingSkips: what is not for the guest it leaves.
 func TestFrameRingSkips(t *testing.T) {
 	const size = 256

@@ -24,5 +24,9 @@ func waits(s *hypercall.FrameSlot) bool {
 	return atomic.LoadUint32(&s.Status)&bits == hypercall.FrameReady
 }
 
+// enter keeps the monitor from the ring, and from the receive queue, until leave.
+func (r *frameRing) enter() { atomic.StoreUint32(&r.account.Busy, 1) }
+func (r *frameRing) leave() { atomic.StoreUint32(&r.account.Busy, 0) }
+
 // free gives a slot back.
 func free(s *hypercall.FrameSlot) { atomic.StoreUint32(&s.Status, 0) }
