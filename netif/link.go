@@ -95,7 +95,7 @@ type Counters struct {
 	TxFrames  uint64 // taken by Send
 	TxBytes   uint64
 	TxDropped uint64
-	RxFrames  uint64 // returned by Receive
+	RxFrames  uint64 // returned by Receive, or taken by the guest itself from a ring, as it says (RingLink)
 	RxBytes   uint64
 	RxDropped uint64
 }

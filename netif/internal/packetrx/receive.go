@@ -21,7 +21,7 @@ func (s *Socket) Arm() bool {
 func (s *Socket) Receive(frames []netif.Frame) (int, error) {
 	woken := s.armed
 	s.armed = false
-	slots := s.ours()
+	left := s.ours()
 	for n := 0; n < len(frames); {
 		f := &frames[n]
 		var ok bool
@@ -29,13 +29,13 @@ func (s *Socket) Receive(frames []netif.Frame) (int, error) {
 			ok = s.cut.next(f)
 		} else {
 			status := s.ring.status(0)
-			if slots == 0 || status&unix.TP_STATUS_USER == 0 {
+			if left == 0 || status&unix.TP_STATUS_USER == 0 {
 				if n == 0 && woken { // whoever slept may have been woken by an error
 					return 0, s.trouble()
 				}
 				return n, nil
 			}
-			slots--
+			left--
 			if status&unix.TP_STATUS_LOSING != 0 {
 				s.CountLost()
 			}
