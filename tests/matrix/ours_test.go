@@ -18,21 +18,21 @@ import (
 type ours struct {
 	stack *net.Stack
 	v6    bool
+	out   outbox
 }
 
 // memory is what a stack of ours has: enough for the largest windows there are.
 const memory = 512 << 20
 
 func newOurs(p plug) (end, error) {
-	o := &ours{net.New(net.Config{Memory: memory}), p.v6}
-	out := make([]byte, frameMax)
-	frames := make([][]byte, 1)
+	o := &ours{stack: net.New(net.Config{Memory: memory}), v6: p.v6}
+	o.out.start(p)
 	card, err := o.stack.AddCard(net.Card{
 		Name: "eth0", MAC: p.mac(), MTU: p.mtu,
 		Transmit: func(k *packet.Packet) bool {
-			frames[0] = out[:k.CopyOut(out)]
+			b := *buffersFor(k.Len()).Get().(*[]byte)
+			o.out.put(b[:k.CopyOut(b)])
 			k.Release()
-			p.send(frames)
 			return true
 		},
 		Flush: func() {},
@@ -68,7 +68,7 @@ func (o *ours) probes() bool { return true }
 
 func (o *ours) bears() bool { return true }
 
-func (o *ours) close() {}
+func (o *ours) close() { o.out.stop() }
 
 func (o *ours) settled() (err error) {
 	o.stack.Do(func(b *net.Boxes, _ []*net.Interface) {
