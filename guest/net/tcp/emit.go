@@ -13,7 +13,7 @@ func (c *Conn) sendData(at seq, n int, fin bool) {
 	off := at.minus(c.snd.una)
 	c.snd.buf.gather(p, off, n)
 	flags := uint8(wire.ACK)
-	if n > 0 && off+n == c.snd.buf.len() {
+	if n > 0 && (off+n == c.snd.buf.len() || c.rack.probe.now) {
 		flags |= wire.PSH
 	}
 	if fin {

@@ -3,7 +3,11 @@ package tcp
 // tailProbe is the tail loss probe (RFC 8985 §7): when a flight's ACKs stay away for two round trips, one segment is
 // sent, so that the ACK that it causes shows what is missing, instead of waiting for the retransmission timeout and
 // starting over with a window of one segment.
+//
+// A probe of new data is pushed. If all had arrived, and only its ACK was lost, the peer would otherwise delay the ACK of the one
+// segment that it gets: under 5 % loss without delay, Linux's 40 ms were half of all time.
 type tailProbe struct {
+	now    bool // is being sent
 	out    bool // has been sent, and nothing was heard of it yet
 	end    seq  // snd.max then
 	repeat bool // it was no new data
@@ -37,7 +41,7 @@ func (c *Conn) probeTimeout(now int64) {
 	if c.box.Busy(c.link) {
 		return // the retransmission timer is still there
 	}
-	*p = tailProbe{out: true}
+	*p = tailProbe{now: true, out: true}
 	c.box.Stats.TailProbes++
 	off := c.snd.max.minus(c.snd.una)
 	if n := min(c.snd.buf.len()-off, c.snd.wnd-off, c.snd.mss); n > 0 {
@@ -46,7 +50,7 @@ func (c *Conn) probeTimeout(now int64) {
 		p.repeat = true
 		c.sendLast(now)
 	}
-	p.end = c.snd.max
+	p.end, p.now = c.snd.max, false
 	c.start(timerRetransmit, now+c.rtt.timeout())
 }
 

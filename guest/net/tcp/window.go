@@ -11,6 +11,18 @@ type growth struct {
 	rtt    int64 // as the receiver sees it: 0: unknown
 }
 
+// want is the buffer for a peer of which more has been read in the last round trip than in any before. If that grows, it will have
+// grown twice as much again when the window announced now is used: a peer in slow start, which doubles, would otherwise meet the
+// window, and stay slower after the first loss than it need be. (tcp_rcv_space_adjust of Linux's does the same.)
+func (g *growth) want(mss int) int {
+	want := 2*g.copied + 16*mss
+	if g.space > 0 {
+		grown := min(g.copied-g.space, g.space)
+		want += int(2 * int64(want) * int64(grown) / int64(g.space))
+	}
+	return want
+}
+
 // measure estimates the round trip from what the peer echoes.
 func (c *Conn) measure(s *segment, now int64) {
 	g := &c.rcv.grow
@@ -40,10 +52,10 @@ func (c *Conn) hasRead(n int) {
 	}
 	if now-g.at >= trip {
 		if g.copied > g.space {
-			g.space = g.copied
-			if want := 2*g.copied + 16*c.rcv.mss; want > c.rcv.limit && c.Options.RecvBuffer == 0 && !c.box.tight() {
+			if want := g.want(c.rcv.mss); want > c.rcv.limit && c.Options.RecvBuffer == 0 && !c.box.tight() {
 				c.rcv.limit = min(want, c.box.Limits.ReceiveMax)
 			}
+			g.space = g.copied
 		}
 		g.copied, g.at = 0, now
 	}
