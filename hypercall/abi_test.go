@@ -13,6 +13,7 @@ import (
 var structures = []any{
 	Frame{}, Control{}, Log{}, Clock{}, Boot{}, Device{}, NetConfig{}, NetConfig6{}, Regions{}, Region{}, MemoryOp{},
 	Counter{}, Queue{}, Desc{}, Avail{}, Used{}, UsedElem{}, NetHeader{},
+	ShareConfig{}, ShareRequest{}, ShareReply{}, ShareInfo{}, ShareForgotten{}, ShareEntry{}, ShareStat{},
 	HaltArgs{}, AbortArgs{}, StartArgs{}, PollArgs{}, ConsoleWriteArgs{}, ConsoleReadArgs{}, MemoryArgs{}, EntropyArgs{},
 }
 
@@ -90,7 +91,7 @@ func TestNoPointers(t *testing.T) {
 
 func plain(s reflect.Type) bool {
 	switch s.Kind() {
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Int64:
 		return true
 	case reflect.Array:
 		return plain(s.Elem())

@@ -36,16 +36,18 @@ type DeviceKind uint32
 
 // Device kinds.
 const (
-	DeviceNone DeviceKind = iota
-	DeviceNet             // Ethernet: queue 0 receives, queue 1 transmits
+	DeviceNone  DeviceKind = iota
+	DeviceNet              // Ethernet: queue 0 receives, queue 1 transmits
+	DeviceShare            // a directory of the host's: queue 0 carries requests
 )
 
 // Device describes one device of a guest.
 type Device struct {
-	Kind DeviceKind // OUT
-	_    uint32
-	Name [32]byte // OUT: NUL-terminated, unique
-	Net  NetConfig
+	Kind  DeviceKind // OUT
+	_     uint32
+	Name  [32]byte    // OUT: NUL-terminated, unique
+	Net   NetConfig   // of a network card
+	Share ShareConfig // of a shared directory
 }
 
 // NetConfig is how a network device is configured.

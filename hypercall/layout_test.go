@@ -52,7 +52,8 @@ func TestLayout(t *testing.T) {
 		{"Boot.Firewall", unsafe.Offsetof(b.Firewall), 444},
 		{"Boot.Device", unsafe.Offsetof(b.Device), 448},
 		{"NetConfig", unsafe.Sizeof(n), 260},
-		{"Device", unsafe.Sizeof(Device{}), 300},
+		{"ShareConfig", unsafe.Sizeof(ShareConfig{}), 264},
+		{"Device", unsafe.Sizeof(Device{}), 564},
 		{"Desc", unsafe.Sizeof(Desc{}), 16},
 		{"UsedElem", unsafe.Sizeof(UsedElem{}), 8},
 		{"Avail.Ring", unsafe.Offsetof(a.Ring), 4},
@@ -64,6 +65,12 @@ func TestLayout(t *testing.T) {
 		{"FrameSlot", unsafe.Sizeof(FrameSlot{}), 32},
 		{"FrameSlot.Mac", unsafe.Offsetof(FrameSlot{}.Mac), 12},
 		{"NetHeader", unsafe.Sizeof(NetHeader{}), NetHeaderSize},
+		{"ShareRequest", unsafe.Sizeof(ShareRequest{}), ShareRequestSize},
+		{"ShareReply", unsafe.Sizeof(ShareReply{}), ShareReplySize},
+		{"ShareReply.Attr", unsafe.Offsetof(ShareReply{}.Attr), 24},
+		{"ShareForgotten", unsafe.Sizeof(ShareForgotten{}), ShareForgottenSize},
+		{"ShareEntry", unsafe.Sizeof(ShareEntry{}), ShareEntrySize},
+		{"ShareStat", unsafe.Sizeof(ShareStat{}), ShareStatSize},
 	} {
 		if f.got != f.want {
 			t.Errorf("%s: %d, want %d", f.name, f.got, f.want)

@@ -164,7 +164,7 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 	}
 	b := bootOf(page)
 	*b = hypercall.Boot{
-		Magic: hypercall.BootMagic, Version: hypercall.Version, Devices: uint32(len(vm.config.NICs)),
+		Magic: hypercall.BootMagic, Version: hypercall.Version, Devices: uint32(len(vm.config.NICs) + len(vm.config.Shares)),
 		Memory: vm.config.Memory, ImageStart: image.Start(), ImageEnd: image.End(), Archive: uint64(len(vm.config.Files)),
 	}
 	if err := vm.writeFirewall(b); err != nil {
@@ -183,14 +183,19 @@ func (vm *VM) writeBoot(image *loader.Image) error {
 		}
 		d.Kind, d.Net = hypercall.DeviceNet, netConfig(&n.Config, features)
 		copy(d.Name[:], n.Name)
-		slot, err := vm.space.reserve(hypercall.RingsVA+hypercall.GVA(i*hypercall.RingSlot), hypercall.RingSlot,
-			hypercall.ProtRead|hypercall.ProtWrite)
+		slot, err := vm.reserveSlot(i)
 		if err != nil {
 			return err
 		}
 		card := newNIC(n, features, slot, vm.space)
 		vm.nics = append(vm.nics, card)
 		if err := card.reserveRing(i, vm.space); err != nil {
+			return err
+		}
+	}
+	for i := range vm.config.Shares {
+		device := len(vm.config.NICs) + i
+		if err := vm.addShare(device, &vm.config.Shares[i], &b.Device[device]); err != nil {
 			return err
 		}
 	}

@@ -36,9 +36,12 @@ type Config struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 
-	// NICs are the guest's network cards, at most hypercall.MaxDevices. The VM uses the links while it runs and does
-	// not close them.
+	// NICs are the guest's network cards. The VM uses the links while it runs and does not close them. There can be
+	// hypercall.MaxDevices of cards and shares together.
 	NICs []NIC
+
+	// Shares are directories of the host's that the guest sees, in the order in which they are put into its tree.
+	Shares []Share
 
 	// Firewall is the rules of the guest's packet filter, in force before the first packet; nil lets everything pass.
 	Firewall *firewall.Rules
@@ -104,8 +107,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: working directory %q is not an absolute path of less than %d bytes", ErrConfig, c.Dir, len(hypercall.Boot{}.WorkDir))
 	case len(c.Hostname) >= len(hypercall.Boot{}.Hostname):
 		return fmt.Errorf("%w: host name %q is longer than %d bytes", ErrConfig, c.Hostname, len(hypercall.Boot{}.Hostname)-1)
-	case len(c.NICs) > hypercall.MaxDevices:
-		return fmt.Errorf("%w: %d network cards; there can be %d", ErrConfig, len(c.NICs), hypercall.MaxDevices)
+	case len(c.NICs)+len(c.Shares) > hypercall.MaxDevices:
+		return fmt.Errorf("%w: %d network cards and %d shared directories; there can be %d together", ErrConfig, len(c.NICs), len(c.Shares), hypercall.MaxDevices)
 	case len(c.Files)%4 != 0:
 		return fmt.Errorf("%w: the archive's size is not a multiple of 4 bytes, so it is no cpio archive", ErrConfig)
 	}
@@ -116,6 +119,10 @@ func (c *Config) check() error {
 	}
 	c.NICs = slices.Clone(c.NICs) // the caller's is not given names
 	if err := checkNICs(c.NICs); err != nil {
+		return err
+	}
+	c.Shares = slices.Clone(c.Shares)
+	if err := checkShares(c.Shares); err != nil {
 		return err
 	}
 	return c.checkFirewall()

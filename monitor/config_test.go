@@ -74,7 +74,7 @@ func TestBadConfigs(t *testing.T) {
 			for range hypercall.MaxDevices + 1 {
 				nic(good)(c)
 			}
-		}, "17 network cards; there can be 16"},
+		}, "17 network cards and 0 shared directories; there can be 16"},
 	} {
 		config := Config{Image: "app"}
 		c.change(&config)

@@ -58,8 +58,11 @@ func (n *nic) fd() int {
 	return n.link.FD()
 }
 
-// serveRings moves frames both ways on all cards.
+// serveRings serves all devices: frames move both ways on the cards.
 func (vm *VM) serveRings() (moved bool, err error) {
+	if moved, err = vm.serveShares(); err != nil {
+		return false, err
+	}
 	for _, n := range vm.nics {
 		if err := vm.offerRing(n); err != nil {
 			return false, hostFailure("cannot give the guest the ring of network card "+n.name, err)
@@ -106,6 +109,11 @@ func (vm *VM) drainLinks() {
 func (vm *VM) ringsMoved() bool {
 	for _, n := range vm.nics {
 		if n.device.News() {
+			return true
+		}
+	}
+	for _, d := range vm.shares {
+		if d.News() {
 			return true
 		}
 	}

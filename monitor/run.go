@@ -205,6 +205,13 @@ func (vm *VM) interrupted() error {
 	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now+upcallEarly {
 		want = true
 	}
+	if vm.shareDone.Swap(false) {
+		moved, err := vm.serveShares()
+		if err != nil {
+			return err
+		}
+		want = want || moved
+	}
 	// Rings that are due soon are served now: that saves an interruption.
 	if len(vm.nics) > 0 && now >= vm.busyIO-vm.pace/2 {
 		moved, err := vm.serveRings()

@@ -11,6 +11,7 @@ import (
 
 	"ukvm.dev/devices/clock"
 	"ukvm.dev/devices/console"
+	"ukvm.dev/devices/share"
 	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/kvm"
 	"ukvm.dev/monitor/loader"
@@ -31,7 +32,10 @@ type VM struct {
 	clock   *clock.Clock
 	console *console.Console
 	nics    []*nic
+	shares  []*share.Device
 	wakeFD  int // eventfd: ends the guest's sleep in Poll
+
+	shareDone atomic.Bool // a worker of a share is done: the guest is to know
 
 	stopping atomic.Bool
 	quit     chan struct{} // closed when stopping is set
@@ -201,6 +205,9 @@ func (vm *VM) Close() error {
 	var errs []error
 	if vm.console != nil {
 		vm.console.Close()
+	}
+	for _, d := range vm.shares {
+		d.Close()
 	}
 	errs = append(errs, closeMachine(vm.system, vm.machine))
 	for _, n := range vm.nics {

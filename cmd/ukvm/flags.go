@@ -17,7 +17,7 @@ import (
 type guestFlags struct {
 	memory            string
 	env, envFiles     []string
-	copies            []string
+	copies, volumes   []string
 	nets, dns, policy []string
 	firewall          string
 	hostLoopback      bool
@@ -26,11 +26,13 @@ type guestFlags struct {
 	quiet             bool
 }
 
-func (g *guestFlags) register(fs *pflag.FlagSet, memory, net string) {
+// register is for all commands with a guest. volume is the letter of --volume, which go test has for another flag.
+func (g *guestFlags) register(fs *pflag.FlagSet, memory, net, volume string) {
 	fs.StringVarP(&g.memory, "memory", "m", memory, "`SIZE` of the guest's memory, a hard limit: 64M, 1G")
 	fs.StringArrayVarP(&g.env, "env", "e", nil, "set `NAME=VALUE` in the environment; NAME alone copies the host's value")
 	fs.StringArrayVar(&g.envFiles, "env-file", nil, "settings from `FILE`, one NAME=VALUE a line")
 	fs.StringArrayVar(&g.copies, "copy", nil, "copy `HOST:GUEST`, a file or directory, into the guest's root")
+	fs.StringArrayVarP(&g.volumes, "volume", volume, nil, "let the guest have the directory `HOST:GUEST[:ro]`; :cache=none asks the host about names and attributes each time")
 	fs.StringArrayVar(&g.nets, "net", nil, "`NETWORK` of the guest: user, none, or tap=NAME or packet=IFACE with options like ,ip=ADDR/LEN (dhcp, gw, ip6, gw6, mac, mtu, netns) (default "+net+")")
 	fs.StringArrayVar(&g.dns, "dns", nil, "`ADDRESS` of a resolver to use instead of the host's")
 	fs.StringArrayVar(&g.policy, "policy", nil, "let the kernel check packets on TAP devices by `RULES`: guard, to=PEER[:PORT][/tcp], from=PEER, addr=ADDR, rate=N")
@@ -87,6 +89,14 @@ func (g *guestFlags) words() ([]string, error) {
 		}
 		words = append(words, "--copy", path+spec[i:])
 	}
+	for _, spec := range g.volumes {
+		i := max(strings.IndexByte(spec, ':'), 0)
+		path, err := filepath.Abs(spec[:i])
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, "--volume", path+spec[i:])
+	}
 	for _, b := range []struct {
 		flag string
 		set  bool
@@ -131,6 +141,14 @@ func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest,
 	if err := cli.Copies(files, g.copies); err != nil {
 		return nil, err
 	}
+	var volumes []cli.Volume
+	for _, spec := range g.volumes {
+		v, err := cli.ParseVolume(spec)
+		if err != nil {
+			return nil, cli.Errorf(cli.CodeFailed, "%w", err)
+		}
+		volumes = append(volumes, v)
+	}
 	var rules *firewall.Rules
 	if g.firewall != "" {
 		if rules, err = firewall.ReadFile(g.firewall); err != nil {
@@ -145,5 +163,6 @@ func (g *guestFlags) config(words cli.NetWords, files *archive.Builder) (*guest,
 		config:   monitor.Config{Memory: memory, Env: env, Firewall: rules},
 		networks: networks,
 		files:    files,
+		volumes:  volumes,
 	}, nil
 }

@@ -17,6 +17,7 @@ type guest struct {
 	flags    *guestFlags
 	config   monitor.Config // all but what comes from the rest
 	networks []cli.Network
+	volumes  []cli.Volume
 	files    *archive.Builder
 	stop     time.Duration // --stop-timeout
 }
@@ -40,6 +41,11 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 	if err := a.pack(g, &c); err != nil {
 		return err
 	}
+	volumes, err := cli.OpenVolumes(g.volumes)
+	if err != nil {
+		return err
+	}
+	c.Shares = volumes.Shares
 	links, err := cli.Open(g.networks, &g.flags.capture)
 	if err != nil {
 		return err

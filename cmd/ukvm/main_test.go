@@ -188,7 +188,7 @@ func TestLeadingFlags(t *testing.T) {
 	} {
 		var g guestFlags
 		fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-		g.register(fs, testMemory, testNet)
+		g.register(fs, testMemory, testNet, "")
 		own, rest := leadingFlags(fs, strings.Fields(line))
 		if !slices.Equal(own, strings.Fields(want[0])) || !slices.Equal(rest, strings.Fields(want[1])) {
 			t.Errorf("%s: %q and %q, want %q", line, own, rest, want)
@@ -202,7 +202,7 @@ func TestWords(t *testing.T) {
 	t.Chdir(dir)
 	var g, again guestFlags
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	g.register(fs, testMemory, testNet)
+	g.register(fs, testMemory, testNet, "")
 	if err := fs.Parse(strings.Fields("-m 2G -e A=1 -e B --env-file e --copy x/:/y/ --copy /a:/b --net user --dns 9.9.9.9 --firewall f.fw --host-loopback --stats -q")); err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	fs = pflag.NewFlagSet("test", pflag.ContinueOnError)
-	again.register(fs, testMemory, testNet)
+	again.register(fs, testMemory, testNet, "")
 	if err := fs.Parse(words); err != nil {
 		t.Fatal(err)
 	}

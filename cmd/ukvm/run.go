@@ -45,7 +45,7 @@ a second one ends it.`,
 	fs := cmd.Flags()
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.publish, "publish", "p", nil, "publish a port: `[IP:]HOST:GUEST[/udp]`")
-	f.register(fs, cli.FormatSize(monitor.DefaultMemory), "user")
+	f.register(fs, cli.FormatSize(monitor.DefaultMemory), "user", "v")
 	f.registerTrace(fs)
 	f.registerCapture(fs)
 	fs.StringVar(&f.name, "name", "", "`NAME` of the guest")

@@ -32,7 +32,7 @@ so profiles and -fuzz are not possible. ukvm's own flags come first.`,
 		DisableFlagsInUseLine: true,
 		DisableFlagParsing:    true,
 	}
-	g.register(cmd.Flags(), testMemory, testNet)
+	g.register(cmd.Flags(), testMemory, testNet, "")
 	cmd.Flags().SortFlags = false
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 && (args[0] == "-h" || args[0] == "--help" || args[0] == "-help") {

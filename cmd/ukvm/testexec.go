@@ -30,7 +30,7 @@ func (a *app) testExecCommand() *cobra.Command {
 			return a.runTestBinary(cmd.Context(), &g, args)
 		},
 	}
-	g.register(cmd.Flags(), testMemory, testNet)
+	g.register(cmd.Flags(), testMemory, testNet, "")
 	return cmd
 }
 

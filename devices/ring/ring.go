@@ -67,10 +67,42 @@ func (q *Queue) Chain(dst []Buffer, head uint16, write bool) ([]Buffer, error) {
 	}
 }
 
+// Request is Chain for one whose first buffers are for reading and the rest for writing (virtio 1.2 §2.7.4.2). It appends
+// all of them to dst; the first `read` of those are for reading.
+func (q *Queue) Request(dst []Buffer, head uint16) (chain []Buffer, read int, err error) {
+	writes := false
+	for n := 0; ; n++ {
+		if head >= hypercall.QueueLen || n == hypercall.QueueLen {
+			return dst, 0, ErrChain
+		}
+		d := q.mem.Desc[head] // a copy
+		write := d.Flags&hypercall.DescWrite != 0
+		if d.Flags&^(hypercall.DescNext|hypercall.DescWrite) != 0 || writes && !write {
+			return dst, 0, ErrChain
+		}
+		if writes = write; !write {
+			read++
+		}
+		dst = append(dst, Buffer{d.Addr, d.Len})
+		if d.Flags&hypercall.DescNext == 0 {
+			return dst, read, nil
+		}
+		head = d.Next
+	}
+}
+
 // Done gives the next waiting chain, which begins at head, back to the guest; n bytes were written into it.
 func (q *Queue) Done(head uint16, n uint32) {
+	q.Take()
+	q.Return(head, n)
+}
+
+// Take takes the next waiting chain, which Head(0) begins, for longer than a moment.
+func (q *Queue) Take() { q.Next++ }
+
+// Return gives a chain that was taken back to the guest; n bytes were written into it.
+func (q *Queue) Return(head uint16, n uint32) {
 	q.mem.Used.Ring[q.Used%hypercall.QueueLen] = hypercall.UsedElem{ID: uint32(head), Len: n}
-	q.Next++
 	q.Used++
 }
 

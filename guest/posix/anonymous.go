@@ -14,6 +14,7 @@ const (
 	deviceAnonymous = 15
 	deviceRoot      = 18
 	deviceProc      = 20
+	deviceShares    = 32 // + the index of the device
 )
 
 // anonymous is the inode of what has none in a file system: pipes, sockets, the console.

@@ -18,7 +18,13 @@ var (
 
 func (f *regular) ready() *readiness { return nil }
 
-func (f *regular) close(d *description) { releaseNode(f.File) }
+func (f *regular) close(d *description) {
+	if o, ok := f.File.(vnode.Opener); ok {
+		o.Close()
+		return
+	}
+	releaseNode(f.File)
+}
 
 func (f *regular) read(d *description, p []byte) (int, syscall.Errno) {
 	d.mu.Lock()
@@ -100,6 +106,18 @@ func (f *regular) seek(d *description, off int64, whence int) (int64, syscall.Er
 	}
 	d.pos = off
 	return off, 0
+}
+
+// openFile makes the object of an open regular file.
+func openFile(n vnode.File, flags uint32) (opened, syscall.Errno) {
+	o, ok := n.(vnode.Opener)
+	if !ok {
+		return hold(&regular{n})
+	}
+	if errno := o.Open(flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0); errno != 0 {
+		return opened{}, errno
+	}
+	return opened{object: &regular{n}}, 0
 }
 
 // holdNode keeps a node that is opened; releaseNode ends that.

@@ -19,7 +19,7 @@ func rootLimit(memory, archive uint64) int64 {
 }
 
 // buildTree makes the root file system: the files of --copy, then what is missing of the directories, devices and
-// configuration files that programs expect.
+// configuration files that programs expect; and puts the host's directories in it.
 func (s *System) buildTree() {
 	b := s.env.boot()
 	root := memfs.New(memfs.Config{Device: deviceRoot, Limit: rootLimit(b.Memory, b.Archive), Now: s.env.now})
@@ -51,6 +51,7 @@ func (s *System) buildTree() {
 		}
 	}
 	t.mount("/proc", "proc", newProc(s))
+	t.mountShares(b)
 	if dir := cString(b.WorkDir[:]); dir != "" {
 		if d, ok := t.makeDirs(dir).(vnode.Dir); ok {
 			t.cwd = d

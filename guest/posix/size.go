@@ -86,6 +86,9 @@ func sysFsync(s *System, a args) (uintptr, syscall.Errno) {
 	case *regular:
 		return result(o.Sync())
 	case *directory:
+		if dir, ok := o.Dir.(vnode.Syncer); ok {
+			return result(dir.Sync())
+		}
 		return 0, 0
 	case *pathOnly:
 		return 0, syscall.EBADF

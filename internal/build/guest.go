@@ -27,11 +27,11 @@ type guest struct {
 }
 
 // loadGuest reads the operating system from a tree with the directories guest and hypercall, as in this module. It takes
-// what belongs into the standard library: packages kernel, posix and net, what the facade guest itself imports, and what
+// what belongs into the standard library: packages kernel, posix, net and driver/sharedev, what the facade guest itself imports, and what
 // these import. Other packages below guest are ordinary packages for programs. Package kernel must be there.
 func loadGuest(tree fs.FS) (*guest, error) {
 	g := &guest{map[string]string{}, map[string]bool{}}
-	queue := []string{"kernel", "posix", "net"}
+	queue := []string{"kernel", "posix", "net", "driver/sharedev"}
 	facade, err := readPackage(tree, "guest")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -48,7 +48,7 @@ func loadGuest(tree fs.FS) (*guest, error) {
 		if err == nil && len(files) == 0 {
 			err = fmt.Errorf("no files for guests: %w", fs.ErrNotExist)
 		}
-		optional := i == 1 || i == 2 // posix and net: a kernel alone makes programs that only compute
+		optional := 1 <= i && i <= 3 // a kernel alone makes programs that only compute
 		if optional && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -3,18 +3,29 @@ package build
 import "fmt"
 
 // patchImports returns the files that make packages of the standard library import the operating system's, which is what
-// links it in: the core below the runtime into every program, files where there is package os, the network stack only where
-// there is package net. has tells which packages of the operating system there are.
+// links it in: the core below the runtime into every program, files where there is package os, with the host's directories, the network stack
+// only where there is package net. has tells which packages of the operating system there are.
 func patchImports(has func(name string) bool) map[string]string {
 	files := map[string]string{}
-	for _, p := range [...]struct{ std, as, guest, more string }{
-		{"runtime", "", "kernel", atPanic},
-		{"os", "_ ", "posix", exitHook},
-		{"net", "_ ", "net", ""},
+	for _, p := range [...]struct {
+		std, as string
+		guest   []string // the second one may be missing
+		more    string
+	}{
+		{"runtime", "", []string{"kernel"}, atPanic},
+		{"os", "_ ", []string{"posix", "driver/sharedev"}, exitHook},
+		{"net", "_ ", []string{"net"}, ""},
 	} {
-		if has(p.guest) {
-			files[p.std+"/zukvm_linux_amd64.go"] = fmt.Sprintf("package %s\n\nimport %s\"ukvm/%s\"\n%s", p.std, p.as, p.guest, p.more)
+		if !has(p.guest[0]) {
+			continue
 		}
+		text := "package " + p.std + "\n\n"
+		for _, name := range p.guest {
+			if has(name) {
+				text += fmt.Sprintf("import %s\"ukvm/%s\"\n", p.as, name)
+			}
+		}
+		files[p.std+"/zukvm_linux_amd64.go"] = text + p.more
 	}
 	return files
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // host and guest are the two trees; hypercall lies between them.
-var host = []string{"cmd", "monitor", "devices", "netif", "blk", "internal"}
+var host = []string{"cmd", "monitor", "devices", "netif", "hostdir", "blk", "internal"}
 
 // TestContract: hypercall imports nothing.
 func TestContract(t *testing.T) {
@@ -87,6 +87,9 @@ var belowOS = strings.Fields(`bufio bytes cmp container/heap container/list cont
 	strings structs sync sync/atomic syscall time unicode unicode/utf16 unicode/utf8 unique unsafe weak compress/bzip2
 	index/suffixarray`)
 
+// osImports are what os imports in the derived GOROOT, and what that imports.
+var osImports = []string{"guest/posix", "guest/fs/hostfs", "guest/driver/sharedev"}
+
 // belowNet are those that may lie below net, in addition: none of net's own and none of those above it.
 func belowNet(path string) bool {
 	return path != "net" && !strings.HasPrefix(path, "net/") && path != "crypto/tls" && path != "crypto/x509" ||
@@ -107,14 +110,14 @@ func TestStandardLibrary(t *testing.T) {
 			case !std:
 			case p.under("guest/kernel") && i != "unsafe" && i != "sync": // sync: addr_host.go
 				t.Errorf("%s imports %s", p.path(), i)
-			case p.under("guest/posix") && !slices.Contains(belowOS, i):
+			case p.under(osImports...) && !slices.Contains(belowOS, i):
 				t.Errorf("%s imports %s, which does not lie below os", p.path(), i)
 			case !belowNet(i):
 				t.Errorf("%s imports %s, which does not lie below net", p.path(), i)
 			}
 		}
 		for _, i := range p.Deps {
-			if p.under("guest/posix") && (i == "os" || i == "fmt" || i == "internal/poll") || !belowNet(i) && i != "net/netip" {
+			if p.under(osImports...) && (i == "os" || i == "fmt" || i == "internal/poll") || !belowNet(i) && i != "net/netip" {
 				t.Errorf("%s depends on %s", p.path(), i)
 			}
 		}

@@ -87,8 +87,11 @@ type Entry struct {
 	Name   string
 	Ino    uint64
 	Type   uint32 // type bits of the mode
-	Cookie uint64 // position after which the next entry is found; stays valid while the directory changes
+	Cookie uint64 // position after which the next entry is found; stays valid while the directory changes. At most MaxCookie
 }
+
+// MaxCookie bounds cookies: positions of directories are cookies plus two (posix/directory.go).
+const MaxCookie = 1<<63 - 1 - 2
 
 // Dir is a directory.
 type Dir interface {
@@ -144,6 +147,21 @@ type Holder interface {
 	// Hold keeps the contents until Release. Errors: ENOENT if they are gone already.
 	Hold() syscall.Errno
 	Release()
+}
+
+// Opener is a File that is told of opens: one for each open description, before anything else is asked about contents, and a
+// Close for each that succeeded.
+type Opener interface {
+	File
+	// Open is for writing, too, if write is set. Errors: EACCES, EROFS, ETXTBSY, ESTALE, and the limits of whoever serves it.
+	Open(write bool) syscall.Errno
+	Close()
+}
+
+// Syncer is a Dir whose names fsync(2) makes durable.
+type Syncer interface {
+	Dir
+	Sync() syscall.Errno
 }
 
 // Temporary is a Dir that can make a file without a name, for O_TMPFILE.
