@@ -146,7 +146,7 @@ func (t *tree) split(path string) (dir vnode.Dir, last string, errno syscall.Err
 			return nil, "", syscall.EINVAL
 		}
 		if last != "" {
-			if dir, errno = subdir(dir, last); errno != 0 {
+			if dir, errno = t.subdir(dir, last); errno != 0 {
 				return nil, "", errno
 			}
 		}
@@ -155,8 +155,8 @@ func (t *tree) split(path string) (dir vnode.Dir, last string, errno syscall.Err
 	return dir, last, 0
 }
 
-// subdir returns a directory's subdirectory, which is made if it is missing.
-func subdir(dir vnode.Dir, name string) (vnode.Dir, syscall.Errno) {
+// subdir returns a directory's subdirectory, or what is mounted there; it is made if it is missing.
+func (t *tree) subdir(dir vnode.Dir, name string) (vnode.Dir, syscall.Errno) {
 	n, errno := dir.Lookup(name)
 	if errno == syscall.ENOENT {
 		n, errno = dir.Make(name, vnode.Make{Mode: syscall.S_IFDIR | 0o755})
@@ -164,7 +164,7 @@ func subdir(dir vnode.Dir, name string) (vnode.Dir, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	d, ok := n.(vnode.Dir)
+	d, ok := t.covering(n).(vnode.Dir)
 	if !ok {
 		return nil, syscall.ENOTDIR
 	}
@@ -191,7 +191,7 @@ func (t *tree) makeDirs(path string) vnode.Node {
 	if errno != 0 || name == "" {
 		return nil
 	}
-	d, errno := subdir(dir, name)
+	d, errno := t.subdir(dir, name)
 	if errno != 0 {
 		return nil
 	}

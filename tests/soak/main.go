@@ -32,6 +32,7 @@ var stages = []stage{
 	{"network", "The network", tests(all, networks...)},
 	{"matrix", "Our TCP beside Linux's and gVisor's, over bad networks", matrix},
 	{"users", "The command line and the library", tests(all, "./tests/e2e/cli", "./tests/e2e/embed")},
+	{"files", "Files and disks", tests(all, "./tests/e2e/volume")},
 	{"host", "Everything else", rest},
 	{"older-guests", "One program an idea, built with " + older, tests(allOlder, "./tests/guests")},
 	{"older-std", "Go's own tests, of " + older, tests(allOlder, "./tests/std")},
