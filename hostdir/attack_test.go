@@ -1,10 +1,11 @@
 package hostdir_test
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -14,251 +15,352 @@ import (
 	"ukvm.dev/hostdir"
 )
 
-// secret is what lies beside the directory that is given.
-const secret = "outside"
+// secret is what the files outside have. No test may read it through a Dir, nor find it changed.
+const secret = "secret: outside"
 
-// prison is a directory to give, beside a file that is nobody's business.
-func prison(t testing.TB, o hostdir.Options) (path string, d *hostdir.Dir) {
+// outside makes a directory beside an exported one: secret and deep/secret.
+func outside(t testing.TB) string {
 	t.Helper()
-	top := t.TempDir()
-	path = filepath.Join(top, "given")
-	for _, name := range []string{"given", "given/sub", "beside"} {
-		if err := os.Mkdir(filepath.Join(top, name), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	out := t.TempDir()
+	write(t, filepath.Join(out, "secret"), secret)
+	if err := os.Mkdir(filepath.Join(out, "deep"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	for _, name := range []string{"file", "beside/file"} {
-		if err := os.WriteFile(filepath.Join(top, name), []byte(secret), 0o644); err != nil {
-			t.Fatal(err)
+	write(t, filepath.Join(out, "deep/secret"), secret)
+	changed := func() (times [4]unix.Timespec) {
+		for i, name := range []string{"", "secret", "deep", "deep/secret"} {
+			var st unix.Stat_t
+			if err := unix.Stat(filepath.Join(out, name), &st); err != nil {
+				t.Error(err)
+			}
+			times[i] = st.Ctim
 		}
+		return times
 	}
-	return path, open(t, path, o)
+	before := changed()
+	t.Cleanup(func() {
+		if after := changed(); after != before {
+			t.Errorf("something outside was changed: %v, before %v", after, before)
+		}
+		for _, name := range []string{"secret", "deep/secret"} {
+			if b, err := os.ReadFile(filepath.Join(out, name)); err != nil || string(b) != secret {
+				t.Errorf("%s outside: %q %v", name, b, err)
+			}
+		}
+		if l, err := os.ReadDir(out); err != nil || len(l) != 2 {
+			t.Errorf("outside there is %v %v", l, err)
+		}
+	})
+	return out
 }
 
-func open(t testing.TB, path string, o hostdir.Options) *hostdir.Dir {
-	t.Helper()
-	d, err := hostdir.Open(path, o)
+// TestSymlinks: links to everywhere are links, in every method.
+func TestSymlinks(t *testing.T) {
+	d, path := export(t, hostdir.Options{})
+	out := outside(t)
+	mk(t, d, hostdir.Root, "x", unix.S_IFREG|0o644)
+	up, err := filepath.Rel(path, out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := d.Close(); err != nil {
-			t.Error(err)
+	for name, target := range map[string]string{
+		"root": "/", "up": "..", "here": ".", "dir": out, "file": out + "/secret", "relative": up + "/secret", "loop": "loop",
+		"magic": "/proc/self/root", "cwd": "/proc/self/cwd", "fd": "/proc/self/fd/0", "dangling": out + "/new",
+	} {
+		n, a, e := d.Make(hostdir.Root, name, unix.S_IFLNK, target)
+		want(t, "make", e, ok)
+		if a.Mode&unix.S_IFMT != unix.S_IFLNK {
+			t.Fatalf("%s is of type %o", name, a.Mode)
 		}
-	})
-	return d
-}
-
-func want(t testing.TB, what string, got, wanted syscall.Errno) {
-	t.Helper()
-	if got != wanted {
-		t.Errorf("%s: errno %d (%v), want %d (%v)", what, got, got, wanted, wanted)
-	}
-}
-
-// TestNames: what is not one name is none, in every call.
-func TestNames(t *testing.T) {
-	_, d := prison(t, hostdir.Options{})
-	h, _, errno := d.Lookup(hostdir.Root, "sub")
-	want(t, "lookup", errno, 0)
-	for _, name := range []string{"", ".", "..", "/", "../file", "sub/../../file", "/etc", "a\x00b", "sub/"} {
-		_, _, errno = d.Lookup(hostdir.Root, name)
-		want(t, "lookup of "+name, errno, syscall.EINVAL)
-		_, _, errno = d.Make(hostdir.Root, name, unix.S_IFDIR|0o755, "")
-		want(t, "mkdir "+name, errno, syscall.EINVAL)
-		want(t, "remove "+name, d.Remove(hostdir.Root, name, false), syscall.EINVAL)
-		want(t, "rename "+name, d.Rename(hostdir.Root, name, h, "x", 0), syscall.EINVAL)
-		want(t, "rename to "+name, d.Rename(hostdir.Root, "sub", h, name, 0), syscall.EINVAL)
-		want(t, "link "+name, d.Link(hostdir.Root, name, h), syscall.EINVAL)
-	}
-	for _, h := range []hostdir.Node{0, 99, 1 << 63} {
-		_, _, errno = d.Lookup(h, "x")
-		want(t, "a handle that is none", errno, syscall.EBADF)
-	}
-}
-
-// TestLinks: symbolic links are not followed, wherever they lead.
-func TestLinks(t *testing.T) {
-	path, d := prison(t, hostdir.Options{})
-	for _, target := range []string{"/etc/passwd", "../file", "../beside", "/", "..", "/proc/self/root", "sub"} {
-		if err := os.Symlink(target, filepath.Join(path, "link")); err != nil {
-			t.Fatal(err)
+		if again, a, e := d.Lookup(hostdir.Root, name); again != n || e != 0 || a.Mode&unix.S_IFMT != unix.S_IFLNK {
+			t.Errorf("%s: looked up: %d %o %v", name, again, a.Mode, e)
 		}
-		h, a, errno := d.Lookup(hostdir.Root, "link")
-		if errno != 0 || a.Mode&unix.S_IFMT != unix.S_IFLNK {
-			t.Errorf("%s: mode %#o, %v", target, a.Mode, errno)
+		buf := make([]byte, 4096)
+		if size, e := d.Readlink(n, buf); e != 0 || string(buf[:size]) != target {
+			t.Errorf("%s: %q %v", name, buf[:size], e)
 		}
-		buf := make([]byte, 100)
-		if n, errno := d.Readlink(h, buf); string(buf[:n]) != target || errno != 0 {
-			t.Errorf("the link leads to %q, %v", buf[:n], errno)
+		for _, in := range []string{"secret", "deep", "etc", "x"} {
+			_, _, e := d.Lookup(n, in)
+			want(t, name+": lookup through it", e, syscall.ENOTDIR)
+			_, _, e = d.Make(n, in, unix.S_IFREG|0o644, "")
+			want(t, name+": make through it", e, syscall.ENOTDIR)
+			want(t, name+": remove through it", d.Remove(n, in, false), syscall.ENOTDIR)
+			want(t, name+": link through it", d.Link(n, "new", lookup(t, d, hostdir.Root, "x")), syscall.ENOTDIR)
+			want(t, name+": rename through it", d.Rename(n, in, hostdir.Root, "new", 0), syscall.ENOTDIR)
+			want(t, name+": rename through it", d.Rename(hostdir.Root, "x", n, "new", 0), syscall.ENOTDIR)
 		}
-		want(t, "open", d.Open(h, false), syscall.EINVAL)
-		_, _, errno = d.Lookup(h, "file")
-		want(t, "lookup in a link", errno, syscall.ENOTDIR)
-		_, _, errno = d.Make(h, "file", unix.S_IFREG|0o644, "")
-		want(t, "make in a link", errno, syscall.ENOTDIR)
-		_, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetSize})
-		want(t, "truncate", errno, syscall.EINVAL)
-		_, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetMode, Mode: 0o777})
-		want(t, "chmod", errno, syscall.EOPNOTSUPP)
-		_, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetMtime, Mtime: 1e9})
-		want(t, "utimes", errno, 0)
-		want(t, "remove", d.Remove(hostdir.Root, "link", false), 0)
-	}
-	if s, err := os.Stat(filepath.Join(path, "../file")); err != nil || s.ModTime().Unix() == 1 {
-		t.Errorf("a file outside has been touched: %v", err)
+		_, _, e = d.Make(n, "", unix.S_IFREG|0o644, "")
+		want(t, name+": temporary through it", e, syscall.ENOTDIR)
+		want(t, name+": open", d.Open(n, false), syscall.ELOOP)
+		want(t, name+": open", d.Open(n, true), syscall.ELOOP)
+		_, e = d.Entries(n, 0, buf)
+		want(t, name+": entries", e, syscall.ENOTDIR)
+		_, e = d.SetAttr(n, hostdir.Change{Set: hostdir.SetSize})
+		want(t, name+": truncate", e, syscall.EINVAL)
+		_, e = d.SetAttr(n, hostdir.Change{Set: hostdir.SetMode, Mode: 0})
+		want(t, name+": chmod", e, syscall.EOPNOTSUPP)
+		_, e = d.SetAttr(n, hostdir.Change{Set: hostdir.SetMtime, Mtime: 7})
+		want(t, name+": times", e, ok)
+		want(t, name+": sync", d.Sync(n, false), syscall.EINVAL)
+		_, _, e = d.Make(hostdir.Root, name, unix.S_IFREG|0o644, "")
+		want(t, name+": make over it", e, syscall.EEXIST)
+		want(t, name+": link of it", d.Link(hostdir.Root, name+"2", n), ok)
+		if got, err := os.Readlink(filepath.Join(path, name+"2")); got != target || err != nil {
+			t.Errorf("%s: its link is %q %v", name, got, err)
+		}
 	}
 }
 
-// TestSwap: while names are looked up, made and written through, somebody puts a link to the outside in the place of a directory again
-// and again. Whatever is reached lies inside.
-func TestSwap(t *testing.T) {
-	path, d := prison(t, hostdir.Options{})
-	if err := os.WriteFile(filepath.Join(path, "sub/file"), []byte("inside"), 0o644); err != nil {
+// TestHardLink: a file with a name inside is inside, whatever other names it has; that is documented.
+func TestHardLink(t *testing.T) {
+	d, path := export(t, hostdir.Options{})
+	other := filepath.Join(t.TempDir(), "other")
+	write(t, other, "shared")
+	if err := os.Link(other, filepath.Join(path, "name")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("../beside", filepath.Join(path, "link")); err != nil {
+	n := lookup(t, d, hostdir.Root, "name")
+	if s := content(t, d, n); s != "shared" {
+		t.Errorf("%q", s)
+	}
+	want(t, "remove", d.Remove(hostdir.Root, "name", false), ok)
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSpecial: FIFOs, sockets and devices are never opened: a FIFO would block, and a device does things.
+func TestSpecial(t *testing.T) {
+	d, path := export(t, hostdir.Options{})
+	special := map[string]uint32{"fifo": unix.S_IFIFO, "sock": unix.S_IFSOCK}
+	if os.Geteuid() == 0 {
+		err := unix.Mknod(filepath.Join(path, "zero"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5)))
+		if err == nil {
+			special["zero"] = unix.S_IFCHR
+		} else {
+			t.Logf("mknod of a device: %v", err)
+		}
+	}
+	for name, kind := range special {
+		if kind != unix.S_IFCHR {
+			mk(t, d, hostdir.Root, name, kind|0o666)
+		}
+		n, a, e := d.Lookup(hostdir.Root, name)
+		if e != 0 || a.Mode&unix.S_IFMT != kind {
+			t.Fatalf("%s: %o %v", name, a.Mode, e)
+		}
+		before := descriptors(t)
+		want(t, name+": open", d.Open(n, false), syscall.ENXIO)
+		want(t, name+": open", d.Open(n, true), syscall.ENXIO)
+		_, e = d.ReadAt(n, [][]byte{make([]byte, 1)}, 0, false)
+		want(t, name+": read", e, syscall.EINVAL)
+		_, _, e = d.WriteAt(n, [][]byte{{1}}, 0, false)
+		want(t, name+": write", e, syscall.EINVAL)
+		_, e = d.Entries(n, 0, make([]byte, 4096))
+		want(t, name+": entries", e, syscall.ENOTDIR)
+		want(t, name+": sync", d.Sync(n, false), syscall.EINVAL)
+		want(t, name+": lock", d.Lock(n, unix.LOCK_SH), syscall.EBADF)
+		_, e = d.SetAttr(n, hostdir.Change{Set: hostdir.SetSize})
+		want(t, name+": truncate", e, syscall.EINVAL)
+		_, e = d.SetAttr(n, hostdir.Change{Set: hostdir.SetMode, Mode: 0o600})
+		want(t, name+": chmod", e, ok)
+		want(t, name+": link", d.Link(hostdir.Root, name+"2", n), ok)
+		if after := descriptors(t); after != before {
+			t.Errorf("%s: %d descriptors, %d before", name, after, before)
+		}
+	}
+}
+
+// TestSwap: somebody on the host swaps a directory, and a file, with symbolic links to their like outside, and another
+// with a FIFO, as fast as he can, while everything is tried below. Nothing outside is read or written.
+func TestSwap(t *testing.T) {
+	const swaps, walks = 5000, 2000
+	d, path := export(t, hostdir.Options{})
+	out := outside(t)
+	at := func(name string) string { return filepath.Join(path, name) }
+	for _, name := range []string{"deep", "keep"} {
+		if err := os.Mkdir(at(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const inside = "inside"
+	write(t, at("deep/secret"), inside)
+	write(t, at("secret"), inside)
+	for name, target := range map[string]string{"deep.link": out + "/deep", "secret.link": out + "/secret"} {
+		if err := os.Symlink(target, at(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mkfifo(at("secret.fifo"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
-	var swapper sync.WaitGroup
-	swaps := 0
-	swapper.Go(func() {
-		for {
+	var walkers sync.WaitGroup
+	var seen [2]bool // was it a link, and was it none, when looked up
+	var reads, writes atomic.Int64
+	walkers.Add(2)
+	go func() { // reads
+		defer walkers.Done()
+		buf := make([]byte, 100)
+		for ; ; reads.Add(1) {
 			select {
 			case <-stop:
 				return
 			default:
 			}
-			if err := unix.Renameat2(unix.AT_FDCWD, filepath.Join(path, "sub"), unix.AT_FDCWD, filepath.Join(path, "link"), unix.RENAME_EXCHANGE); err != nil {
-				t.Error(err)
+			for _, dir := range []string{"deep", ""} {
+				h, count := hostdir.Root, uint64(0)
+				if dir != "" {
+					n, a, e := d.Lookup(h, dir)
+					if e != 0 {
+						t.Errorf("lookup of %s: %v", dir, e) // an exchange leaves no moment without
+						return
+					}
+					seen[min(1, a.Mode&unix.S_IFMT^unix.S_IFLNK)] = true
+					h, count = n, 1
+				}
+				n, _, e := d.Lookup(h, "secret")
+				if e == 0 {
+					if e := d.Open(n, false); e == 0 {
+						size, e := d.ReadAt(n, [][]byte{buf}, 0, false)
+						if e != 0 || strings.HasPrefix(string(buf[:size]), "secret") {
+							t.Errorf("read %q %v", buf[:size], e)
+						}
+						d.Done(n)
+					} else if e != syscall.ELOOP && e != syscall.ENXIO {
+						t.Errorf("open: %v", e)
+					}
+					d.Forget(n, 1)
+				} else if e != syscall.ENOTDIR && !(e == syscall.ENOENT && dir != "") { // the other one renames it there
+					t.Errorf("lookup: %v", e)
+				}
+				if count > 0 {
+					d.Forget(h, count)
+				}
+			}
+		}
+	}()
+	go func() { // writes
+		defer walkers.Done()
+		for ; ; writes.Add(1) {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			h, _, e := d.Lookup(hostdir.Root, "deep")
+			if e != 0 {
+				t.Errorf("lookup: %v", e)
 				return
 			}
-			swaps++
-		}
-	})
-	read, refused := 0, 0
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); {
-		h, a, errno := d.Lookup(hostdir.Root, "sub")
-		want(t, "lookup", errno, 0)
-		f, _, errno := d.Lookup(h, "file")
-		if errno != 0 {
-			if a.Mode&unix.S_IFMT != unix.S_IFLNK {
-				t.Errorf("the directory's file is not there: %v", errno)
+			if n, _, e := d.Make(h, "new", unix.S_IFREG|0o640, ""); e == 0 {
+				if d.Open(n, true) == 0 {
+					d.WriteAt(n, [][]byte{[]byte("new")}, 0, true)
+					d.Done(n)
+				}
+				d.Remove(h, "new", false)
+				d.Forget(n, 1)
 			}
-			refused++
-			continue
+			if n, _, e := d.Make(h, "newdir", unix.S_IFDIR|0o750, ""); e == 0 {
+				d.Remove(h, "newdir", true)
+				d.Forget(n, 1)
+			}
+			if n, _, e := d.Lookup(h, "secret"); e == 0 {
+				d.SetAttr(n, hostdir.Change{Set: hostdir.SetMode | hostdir.SetSize, Mode: 0o600, Size: int64(len(inside))})
+				d.Link(hostdir.Root, "linked", n)
+				d.Remove(hostdir.Root, "linked", false)
+				d.Forget(n, 1)
+			}
+			d.Rename(h, "secret", h, "moved", 0)
+			d.Rename(h, "moved", h, "secret", 0)
+			d.Forget(h, 1)
 		}
-		want(t, "open", d.Open(f, true), 0)
-		buf := make([]byte, 100)
-		n, errno := d.ReadAt(f, [][]byte{buf}, 0, false)
-		if string(buf[:n]) != "inside" || errno != 0 {
-			t.Fatalf("read %q, %v", buf[:n], errno)
+	}()
+	exchange := func(a, b string) {
+		if err := unix.Renameat2(unix.AT_FDCWD, at(a), unix.AT_FDCWD, at(b), unix.RENAME_EXCHANGE); err != nil {
+			t.Errorf("exchange %s and %s: %v", a, b, err)
 		}
-		_, _, errno = d.WriteAt(f, [][]byte{[]byte("inside")}, 0, false)
-		want(t, "write", errno, 0)
-		d.Done(f)
-		read++
+	}
+	end := time.Now().Add(20 * time.Second)
+	n := 0
+	few := func() bool { return n < swaps || reads.Load() < walks || writes.Load() < walks }
+	for ; few() && time.Now().Before(end) && !t.Failed(); n++ {
+		exchange("deep", "deep.link")
+		exchange("secret", "secret.link")
+		exchange("secret", "secret.fifo")
 	}
 	close(stop)
-	swapper.Wait()
-	if read == 0 || refused == 0 || swaps < 1000 {
-		t.Errorf("%d reads, %d links, %d swaps: nothing was tried", read, refused, swaps)
+	walkers.Wait()
+	if few() || !seen[0] || !seen[1] {
+		t.Errorf("%d swaps, %d and %d walks; a link was seen: %v, a directory: %v", n, reads.Load(), writes.Load(), seen[0], seen[1])
 	}
-	if b, err := os.ReadFile(filepath.Join(path, "../beside/file")); string(b) != secret || err != nil {
-		t.Errorf("the file outside is %q, %v", b, err)
-	}
+	t.Logf("%d swaps, %d and %d walks", n, reads.Load(), writes.Load())
 }
 
-// TestSpecial: what is no regular file is a name, and is not opened: a FIFO would block, a device do something.
-func TestSpecial(t *testing.T) {
-	path, d := prison(t, hostdir.Options{})
-	if err := unix.Mkfifo(filepath.Join(path, "fifo"), 0o666); err != nil {
+// TestMoved: a node is what it was when it was looked up, wherever the host puts it and whatever takes its name.
+func TestMoved(t *testing.T) {
+	d, path := export(t, hostdir.Options{})
+	out := outside(t)
+	dir := mk(t, d, hostdir.Root, "deep", unix.S_IFDIR|0o755)
+	write(t, filepath.Join(path, "deep/secret"), "inside")
+	if err := os.Rename(filepath.Join(path, "deep"), filepath.Join(path, "moved")); err != nil {
 		t.Fatal(err)
 	}
-	names := []string{"fifo", "sub"}
-	if unix.Mknod(filepath.Join(path, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))) == nil { // root may
-		names = append(names, "null")
-	}
-	for _, name := range names {
-		h, _, errno := d.Lookup(hostdir.Root, name)
-		want(t, "lookup", errno, 0)
-		want(t, "open of "+name, d.Open(h, true), syscall.EINVAL)
-		_, errno = d.ReadAt(h, [][]byte{make([]byte, 1)}, 0, false)
-		want(t, "read of "+name, errno, syscall.EBADF)
-	}
-	for _, mode := range []uint32{unix.S_IFCHR, unix.S_IFBLK, 0, unix.S_IFMT} {
-		_, _, errno := d.Make(hostdir.Root, "dev", mode|0o666, "")
-		want(t, "mknod", errno, syscall.EPERM)
-	}
-	h, a, errno := d.Make(hostdir.Root, "tool", unix.S_IFREG|0o6755, "")
-	if errno != 0 || a.Mode != unix.S_IFREG|0o755 {
-		t.Errorf("a set-user-ID file was made with mode %#o, %v", a.Mode, errno)
-	}
-	if a, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetMode, Mode: 0o7777}); errno != 0 || a.Mode != unix.S_IFREG|0o1777 {
-		t.Errorf("set-user-ID was set: mode %#o, %v", a.Mode, errno)
-	}
-	_, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetUID, UID: 0})
-	want(t, "chown to the owner", errno, 0)
-	_, errno = d.SetAttr(h, hostdir.Change{Set: hostdir.SetUID | hostdir.SetGID, UID: 1000, GID: 0})
-	want(t, "chown", errno, syscall.EPERM)
-}
-
-// TestRights: a handle of a file does not become one of another, and contents need an open for what is done.
-func TestRights(t *testing.T) {
-	path, d := prison(t, hostdir.Options{})
-	if err := os.WriteFile(filepath.Join(path, "f"), []byte("text"), 0o644); err != nil {
+	if err := os.Symlink(out+"/deep", filepath.Join(path, "deep")); err != nil {
 		t.Fatal(err)
 	}
-	h, _, _ := d.Lookup(hostdir.Root, "f")
-	_, errno := d.ReadAt(h, [][]byte{make([]byte, 1)}, 0, false)
-	want(t, "read before open", errno, syscall.EBADF)
-	want(t, "open", d.Open(h, false), 0)
-	_, _, errno = d.WriteAt(h, [][]byte{[]byte("x")}, 0, false)
-	want(t, "write", errno, syscall.EBADF)
-	want(t, "fallocate", d.Allocate(h, 0, 0, 1), syscall.EBADF)
-	_, errno = d.ReadAt(h, [][]byte{make([]byte, 1)}, -1, false)
-	want(t, "read before the beginning", errno, syscall.EINVAL)
-	_, errno = d.ReadAt(h, make([][]byte, 5000), 0, false)
-	want(t, "too many pieces", errno, syscall.EINVAL)
-	d.Done(h)
-	d.Done(h) // once too often
-	_, errno = d.ReadAt(h, [][]byte{make([]byte, 1)}, 0, false)
-	want(t, "read after close", errno, syscall.EBADF)
-	d.Forget(h, 1<<63)
-	d.Forget(h, 1)
-	d.Forget(hostdir.Root, 1<<63)
-	_, errno = d.Attr(h)
-	want(t, "a forgotten handle", errno, syscall.EBADF)
-	again, _, errno := d.Lookup(hostdir.Root, "f")
-	if errno != 0 || again == h {
-		t.Errorf("handle %d was %d before, %v", again, h, errno)
+	if s := content(t, d, lookup(t, d, dir, "secret")); s != "inside" {
+		t.Errorf("%q", s)
 	}
-	if b, err := os.ReadFile(filepath.Join(path, "f")); !bytes.Equal(b, []byte("text")) || err != nil {
-		t.Errorf("f is %q, %v", b, err)
+	mk(t, d, dir, "new", unix.S_IFREG|0o644)
+	if _, err := os.Stat(filepath.Join(path, "moved/new")); err != nil {
+		t.Error(err)
 	}
 }
 
-// FuzzName: whatever a name is, what it leads to is in the directory.
+// FuzzName: whatever a name is, every method refuses it or stays inside.
 func FuzzName(f *testing.F) {
-	_, d := prison(f, hostdir.Options{})
-	for _, s := range []string{"sub", "..", "a/b", "", "\x00", "../file", "a\xff", "."} {
-		f.Add(s)
+	for _, s := range []string{"", ".", "..", "../secret", "a/../../secret", "/", "x\x00", "\xff\xfe", "...", "./", strings.Repeat("a", 256), "/proc/self/root"} {
+		f.Add(s, "as")
+		f.Add("x", s)
 	}
-	f.Fuzz(func(t *testing.T, name string) {
-		h, a, errno := d.Make(hostdir.Root, name, unix.S_IFREG|0o644, "")
-		if errno != 0 {
-			return
+	parent := f.TempDir()
+	path := filepath.Join(parent, "export")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		f.Fatal(err)
+	}
+	write(f, filepath.Join(parent, "secret"), secret)
+	d := exportAt(f, path, hostdir.Options{})
+	f.Fuzz(func(t *testing.T, name, as string) {
+		bad := name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || len(name) > 255
+		for _, kind := range []uint32{unix.S_IFREG, unix.S_IFDIR, unix.S_IFLNK} {
+			n, _, e := d.Make(hostdir.Root, name, kind|0o700, "target")
+			switch {
+			case name == "" && kind == unix.S_IFREG:
+				want(t, "temporary", e, ok)
+				d.Forget(n, 1)
+				continue
+			case bad != (e == syscall.EINVAL || e == syscall.ENAMETOOLONG):
+				t.Errorf("make %q: %v", name, e)
+			}
+			if e != 0 {
+				continue
+			}
+			if again, _, e := d.Lookup(hostdir.Root, name); again != n || e != 0 {
+				t.Errorf("lookup %q: %d %v, want %d", name, again, e, n)
+			}
+			d.Forget(n, 2)
+			if d.Rename(hostdir.Root, name, hostdir.Root, as, 0) == 0 {
+				want(t, "remove", d.Remove(hostdir.Root, as, kind == unix.S_IFDIR), ok)
+			} else {
+				want(t, "remove", d.Remove(hostdir.Root, name, kind == unix.S_IFDIR), ok)
+			}
 		}
-		if name == "" { // a file without one
-			d.Forget(h, 1)
-			return
+		if l, err := os.ReadDir(path); err != nil || len(l) != 0 {
+			t.Errorf("%q %q: left: %v %v", name, as, l, err)
 		}
-		found, b, errno := d.Lookup(hostdir.Root, name)
-		if found != h || a.Ino != b.Ino || errno != 0 {
-			t.Errorf("%q is %d, was made as %d, %v", name, found, h, errno)
+		if l, err := os.ReadDir(parent); err != nil || len(l) != 2 {
+			t.Errorf("%q %q: beside the export: %v %v", name, as, l, err)
 		}
-		d.Forget(h, 2)
-		want(t, "remove", d.Remove(hostdir.Root, name, false), 0)
 	})
 }

@@ -6,18 +6,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attr is what stat(2) says of a file. Times are ns since 1970.
+// Attr is what stat(2) reports of an inode.
 type Attr struct {
-	Ino, Rdev                  uint64
-	Mode, Nlink, UID, GID      uint32
-	Size, Allocated            int64 // bytes
-	Atime, Mtime, Ctime, Btime int64
+	Ino                        uint64 // the host's; unique only in one file system
+	Rdev                       uint64
+	Mode                       uint32 // S_IF bits and permissions
+	Nlink, UID, GID            uint32
+	Size                       int64
+	Allocated                  int64 // bytes of storage
+	Atime, Mtime, Ctime, Btime int64 // nanoseconds since 1970; Btime is 0 where the host does not know it
 }
 
 // Change is a change of attributes.
 type Change struct {
-	Set          uint32 // Set bits: which fields count
-	Mode         uint32 // permission bits
+	Set          uint32 // which fields count
+	Mode         uint32 // permission bits only
 	UID, GID     uint32
 	Size         int64
 	Atime, Mtime int64
@@ -28,159 +31,177 @@ const (
 	SetMode = 1 << iota
 	SetUID
 	SetGID
-	SetSize
+	SetSize // truncate(2); also sets the time of modification unless SetMtime is there
 	SetAtime
 	SetMtime
 )
 
-// nobody is who others' files are shown to belong to.
+// nobody is the user or group of what is not this process's: the kernel's overflow user ID.
 const nobody = 65534
 
-// Attr returns attributes.
-func (d *Dir) Attr(h Node) (Attr, syscall.Errno) {
-	n, errno := d.use(h)
-	if errno != 0 {
-		return Attr{}, errno
-	}
-	defer d.release(n)
-	a, _, errno := d.stat(n.path)
-	return a, errno
+// permissions are the mode bits that may be set on the host.
+const permissions = 0o1777
+
+// statx is statx(2) of a descriptor.
+func statx(fd int) (st unix.Statx_t, e syscall.Errno) {
+	_, e = retry(func() (int, error) {
+		return 0, unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
+	})
+	return st, e
 }
 
-// stat asks for a descriptor's attributes, and what its file is known by.
-func (d *Dir) stat(fd int) (a Attr, who id, errno syscall.Errno) {
-	var x unix.Statx_t
-	err := again(func() error {
-		return unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &x)
-	})
-	if err != nil {
-		return a, who, errnoOf(err)
-	}
+func identityOf(st *unix.Statx_t) identity {
+	return identity{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}
+}
+
+// attr is what is shown of a file.
+func (d *Dir) attr(st *unix.Statx_t) Attr {
 	ns := func(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
-	a = Attr{
-		Ino: x.Ino, Rdev: unix.Mkdev(x.Rdev_major, x.Rdev_minor), Mode: uint32(x.Mode), Nlink: x.Nlink, UID: nobody, GID: nobody,
-		Size: int64(x.Size), Allocated: int64(x.Blocks) * 512,
-		Atime: ns(x.Atime), Mtime: ns(x.Mtime), Ctime: ns(x.Ctime), Btime: ns(x.Btime),
+	a := Attr{
+		Ino: st.Ino, Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor), Mode: uint32(st.Mode), Nlink: st.Nlink,
+		UID: nobody, GID: nobody, Size: int64(st.Size), Allocated: int64(st.Blocks) * 512, // st_blocks counts 512 bytes
+		Atime: ns(st.Atime), Mtime: ns(st.Mtime), Ctime: ns(st.Ctime),
 	}
-	if x.Uid == d.uid {
+	if st.Mask&unix.STATX_BTIME != 0 {
+		a.Btime = ns(st.Btime)
+	}
+	if st.Uid == d.uid {
 		a.UID = 0
 	}
-	if x.Gid == d.gid {
+	if st.Gid == d.gid {
 		a.GID = 0
 	}
-	return a, id{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino}, 0
+	return a
 }
 
-// SetAttr changes attributes. Errors: EROFS, EPERM for another owner, EOPNOTSUPP for the mode of a symbolic link, EISDIR and EINVAL
-// for the size of what has none, EFBIG, EACCES.
-func (d *Dir) SetAttr(h Node, c Change) (Attr, syscall.Errno) {
-	if d.options.ReadOnly {
-		return Attr{}, syscall.EROFS
-	}
-	n, errno := d.use(h)
-	if errno != 0 {
-		return Attr{}, errno
+// Attr returns the attributes, as statx(2).
+func (d *Dir) Attr(h Node) (Attr, syscall.Errno) {
+	n, e := d.hold(h)
+	if e != 0 {
+		return Attr{}, e
 	}
 	defer d.release(n)
-	if c.Set&(SetUID|SetGID) != 0 {
-		a, _, errno := d.stat(n.path)
-		switch {
-		case errno != 0:
-			return Attr{}, errno
-		case c.Set&SetUID != 0 && c.UID != a.UID, c.Set&SetGID != 0 && c.GID != a.GID:
-			return Attr{}, syscall.EPERM
-		}
+	return d.attrOf(n)
+}
+
+func (d *Dir) attrOf(n *node) (Attr, syscall.Errno) {
+	st, e := statx(n.path)
+	if e != 0 {
+		return Attr{}, e
+	}
+	return d.attr(&st), 0
+}
+
+// SetAttr changes the attributes that c.Set names. What can be seen beforehand to be forbidden is refused before anything
+// changes. A size is set through the description that Open made, if it may write, else the host must permit writing.
+// Errors: EPERM, EROFS, EACCES, EINVAL (unknown bits, a negative size, a size of what is no file), EISDIR, EFBIG, ENOSPC,
+// EOPNOTSUPP (the mode of a symbolic link).
+func (d *Dir) SetAttr(h Node, c Change) (Attr, syscall.Errno) {
+	n, e := d.change(h)
+	if e != 0 {
+		return Attr{}, e
+	}
+	defer d.release(n)
+	st, e := statx(n.path)
+	if e != 0 {
+		return Attr{}, e
+	}
+	shown := d.attr(&st)
+	own := st.Uid == d.uid || d.uid == 0
+	switch {
+	case c.Set&^(SetMode|SetUID|SetGID|SetSize|SetAtime|SetMtime) != 0:
+		return Attr{}, syscall.EINVAL
+	case c.Set&SetUID != 0 && c.UID != shown.UID, c.Set&SetGID != 0 && c.GID != shown.GID:
+		return Attr{}, syscall.EPERM
+	case c.Set&(SetMode|SetAtime|SetMtime) != 0 && !own:
+		return Attr{}, syscall.EPERM
+	case c.Set&SetMode != 0 && n.kind == syscall.S_IFLNK:
+		return Attr{}, syscall.EOPNOTSUPP
 	}
 	if c.Set&SetSize != 0 {
-		if errno := d.truncate(n, c.Size); errno != 0 {
-			return Attr{}, errno
+		if e := d.truncate(n, c.Size); e != 0 {
+			return Attr{}, e
 		}
 	}
 	if c.Set&SetMode != 0 {
-		if errno := n.chmod(c.Mode); errno != 0 {
-			return Attr{}, errno
+		if e := d.chmod(n.path, c.Mode); e != 0 {
+			return Attr{}, e
 		}
 	}
 	if c.Set&(SetAtime|SetMtime) != 0 {
-		if errno := n.setTimes(&c); errno != 0 {
-			return Attr{}, errno
+		if e := d.setTimes(n.path, c); e != 0 {
+			return Attr{}, e
 		}
 	}
-	a, _, errno := d.stat(n.path)
-	return a, errno
+	return d.attrOf(n)
 }
 
-// chmod sets permissions, without those that would make a program another user's.
-func (n *node) chmod(mode uint32) syscall.Errno {
-	if n.typ == unix.S_IFLNK {
-		return syscall.EOPNOTSUPP
-	}
-	return errnoOf(again(func() error { return unix.Fchmodat(unix.AT_FDCWD, n.self(), mode&0o1777, 0) }))
+// chmod sets the permissions of what an O_PATH descriptor stands for.
+func (d *Dir) chmod(path int, mode uint32) syscall.Errno {
+	_, e := retry(func() (int, error) { return 0, unix.Fchmodat(d.proc, procName(path), mode&permissions, 0) })
+	return e
 }
 
-func (n *node) setTimes(c *Change) syscall.Errno {
-	omit := unix.Timespec{Nsec: unix.UTIME_OMIT}
-	t := []unix.Timespec{omit, omit}
+func (d *Dir) setTimes(path int, c Change) syscall.Errno {
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, {Nsec: unix.UTIME_OMIT}}
 	if c.Set&SetAtime != 0 {
-		t[0] = timespec(c.Atime)
+		times[0] = unix.NsecToTimespec(c.Atime)
 	}
 	if c.Set&SetMtime != 0 {
-		t[1] = timespec(c.Mtime)
+		times[1] = unix.NsecToTimespec(c.Mtime)
 	}
-	return errnoOf(again(func() error { return unix.UtimesNanoAt(unix.AT_FDCWD, n.self(), t, 0) }))
-}
-
-// timespec is a time in ns, which may lie before 1970.
-func timespec(ns int64) unix.Timespec {
-	sec, nsec := ns/1e9, ns%1e9
-	if nsec < 0 {
-		sec, nsec = sec-1, nsec+1e9
-	}
-	return unix.Timespec{Sec: sec, Nsec: nsec}
+	// The name in /proc stands for the file itself, also if that is a symbolic link.
+	_, e := retry(func() (int, error) { return 0, unix.UtimesNanoAt(d.proc, procName(path), times, 0) })
+	return e
 }
 
 func (d *Dir) truncate(n *node, size int64) syscall.Errno {
 	switch {
-	case n.typ == unix.S_IFDIR:
+	case n.kind == syscall.S_IFDIR:
 		return syscall.EISDIR
-	case n.typ != unix.S_IFREG || size < 0:
+	case n.kind != syscall.S_IFREG, size < 0:
 		return syscall.EINVAL
-	case size > d.longest:
+	case size > d.maxSize:
 		return syscall.EFBIG
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	fd := n.write
-	if fd < 0 {
-		var errno syscall.Errno
-		if fd, errno = n.reopen(unix.O_WRONLY); errno != 0 {
-			return errno
+	s := d.description(n)
+	defer d.unref(&s)
+	fd := -1
+	if s != nil && s.write {
+		fd = s.fd
+	} else {
+		var e syscall.Errno
+		if fd, e = d.reopen(n, unix.O_WRONLY); e != 0 {
+			return e
 		}
 		defer unix.Close(fd)
 	}
-	return errnoOf(again(func() error { return unix.Ftruncate(fd, size) }))
+	_, e := retry(func() (int, error) { return 0, unix.Ftruncate(fd, size) })
+	return e
 }
 
-// Statfs is what statfs(2) says of the file system that the directory is in.
+// Statfs is what statfs(2) reports of a file system.
 type Statfs struct {
-	Type, BlockSize                       int64
-	Blocks, Free, Avail, Files, FilesFree uint64
-	ReadOnly                              bool
+	Type                int64 // magic number, statfs(2)
+	BlockSize           int64
+	Blocks, Free, Avail uint64 // of BlockSize bytes
+	Files, FilesFree    uint64
+	ReadOnly            bool // the export or the file system
 }
 
-// Statfs asks for it.
+// Statfs reports on the file system of the root.
 func (d *Dir) Statfs() (Statfs, syscall.Errno) {
-	n, errno := d.use(Root)
-	if errno != 0 {
-		return Statfs{}, errno
+	n, e := d.hold(Root)
+	if e != 0 {
+		return Statfs{}, e
 	}
 	defer d.release(n)
 	var s unix.Statfs_t
-	if err := again(func() error { return unix.Fstatfs(n.path, &s) }); err != nil {
-		return Statfs{}, errnoOf(err)
+	if _, e := retry(func() (int, error) { return 0, unix.Fstatfs(n.path, &s) }); e != 0 {
+		return Statfs{}, e
 	}
 	return Statfs{
-		Type: s.Type, BlockSize: s.Frsize, Blocks: s.Blocks, Free: s.Bfree, Avail: s.Bavail, Files: s.Files, FilesFree: s.Ffree,
-		ReadOnly: d.options.ReadOnly || s.Flags&unix.ST_RDONLY != 0,
+		Type: s.Type, BlockSize: s.Bsize, Blocks: s.Blocks, Free: s.Bfree, Avail: s.Bavail, Files: s.Files, FilesFree: s.Ffree,
+		ReadOnly: d.readOnly || s.Flags&unix.ST_RDONLY != 0,
 	}, 0
 }

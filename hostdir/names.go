@@ -1,252 +1,224 @@
 package hostdir
 
 import (
-	"encoding/binary"
-	"math"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Make makes a file in a directory: of type and permissions mode, a symbolic link with a target. Without a name it is a regular file
-// that has none (O_TMPFILE). Errors: EEXIST, ENOENT, ENOTDIR, ENOSPC, EROFS, EPERM for devices, EOPNOTSUPP.
+// targetMax is the longest target of a symbolic link, in bytes (PATH_MAX of limits.h, without the NUL).
+const targetMax = 4095
+
+// Make makes a file, directory, symbolic link (to target), FIFO or socket, and counts as a Lookup. mode has the S_IF bits
+// and the permissions, which the new file has but for set-user-ID and set-group-ID. A name that exists is EEXIST. A file with
+// the name "" has none (open(2), O_TMPFILE). Errors: those of open, mkdir, symlink and mknod(2), EPERM for devices, EINVAL
+// and ENAMETOOLONG for names, ENFILE, ESTALE if somebody on the host was faster to replace what had been made. If the process
+// runs out of descriptors just then (Nodes and descriptions have their room beforehand), the file may be there all the same.
 func (d *Dir) Make(dir Node, name string, mode uint32, target string) (Node, Attr, syscall.Errno) {
-	checked := name
-	if name == "" && mode&unix.S_IFMT == unix.S_IFREG {
-		checked = "#" // has to be some name
-	}
-	n, errno := d.changing(dir, checked)
-	if errno != 0 {
-		return 0, Attr{}, errno
-	}
-	defer d.release(n)
-	permissions := mode & 0o1777
-	var err error
-	switch mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return d.makeFile(n, name, permissions)
-	case unix.S_IFDIR:
-		err = again(func() error { return unix.Mkdirat(n.path, name, permissions) })
-	case unix.S_IFLNK:
-		if target == "" || len(target) >= unix.PathMax || strings.Contains(target, "\x00") {
-			return 0, Attr{}, syscall.EINVAL
+	kind := mode & syscall.S_IFMT
+	if name != "" || kind != syscall.S_IFREG {
+		if e := checkName(name); e != 0 {
+			return 0, Attr{}, e
 		}
-		err = again(func() error { return unix.Symlinkat(target, n.path, name) })
-	case unix.S_IFIFO, unix.S_IFSOCK:
-		err = again(func() error { return unix.Mknodat(n.path, name, mode&unix.S_IFMT|permissions, 0) })
-	default:
-		return 0, Attr{}, syscall.EPERM
 	}
-	if err != nil {
-		return 0, Attr{}, errnoOf(err)
+	parent, e := d.change(dir)
+	if e != 0 {
+		return 0, Attr{}, e
 	}
-	h, a, errno := d.find(n, name)
-	if errno != 0 || mode&unix.S_IFMT == unix.S_IFLNK {
-		return h, a, errno
+	defer d.release(parent)
+	if e := d.reserve(); e != 0 {
+		return 0, Attr{}, e
 	}
-	return d.permit(h, permissions)
+	defer d.cancel()
+	if kind == syscall.S_IFREG {
+		return d.makeFile(parent, name, mode)
+	}
+	mode &= permissions
+	_, e = retry(func() (int, error) {
+		switch kind {
+		case syscall.S_IFDIR:
+			return 0, unix.Mkdirat(parent.path, name, mode)
+		case syscall.S_IFLNK:
+			if e := checkTarget(target); e != 0 {
+				return 0, e
+			}
+			return 0, unix.Symlinkat(target, parent.path, name)
+		case syscall.S_IFIFO, syscall.S_IFSOCK:
+			return 0, unix.Mknodat(parent.path, name, kind|mode, 0)
+		case syscall.S_IFCHR, syscall.S_IFBLK:
+			return 0, syscall.EPERM
+		}
+		return 0, syscall.EINVAL
+	})
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	fd, e := openat(parent.path, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	n, a, e := d.made(fd, kind, mode)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	return n.handle, a, 0
 }
 
-// makeFile makes a regular file.
-func (d *Dir) makeFile(dir *node, name string, permissions uint32) (Node, Attr, syscall.Errno) {
-	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_NOFOLLOW
+func checkTarget(target string) syscall.Errno {
+	switch {
+	case target == "":
+		return syscall.ENOENT
+	case len(target) > targetMax:
+		return syscall.ENAMETOOLONG
+	case strings.Contains(target, "\x00"):
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// made makes a new file, whose O_PATH descriptor it takes over, a node, after it has got the permissions that the umask, or
+// an access control list of the directory, has taken.
+func (d *Dir) made(path int, kind, mode uint32) (*node, Attr, syscall.Errno) {
+	st, e := statx(path)
+	switch {
+	case e != 0:
+	case uint32(st.Mode)&syscall.S_IFMT != kind:
+		e = syscall.ESTALE
+	case kind != syscall.S_IFLNK && uint32(st.Mode)&^syscall.S_IFMT != mode:
+		e = d.chmod(path, mode)
+	}
+	if e != 0 {
+		unix.Close(path)
+		return nil, Attr{}, e
+	}
+	return d.remember(path, true)
+}
+
+func (d *Dir) makeFile(parent *node, name string, mode uint32) (Node, Attr, syscall.Errno) {
+	mode &= permissions
+	// Who makes a file may write to it once, whatever its permissions (open(2)). Where they forbid to open it again, the
+	// Open that follows finds the description that made it. There must be room for that before the file is there.
+	var kept *description
+	if mode&syscall.S_IRUSR == 0 || mode&syscall.S_IWUSR == 0 {
+		var e syscall.Errno
+		if kept, e = d.adopt(-1, true); e != 0 {
+			return 0, Attr{}, e
+		}
+		defer d.unref(&kept)
+	}
+	flags := unix.O_CREAT | unix.O_EXCL
 	if name == "" {
-		name = "."
-		flags |= unix.O_TMPFILE
+		name, flags = ".", unix.O_TMPFILE
+	}
+	fd, e := openat(parent.path, name, flags|unix.O_RDWR|unix.O_NOFOLLOW, mode)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	if kept != nil {
+		kept.fd = fd
 	} else {
-		flags |= unix.O_CREAT | unix.O_EXCL
+		defer unix.Close(fd)
 	}
-	var fd int
-	err := again(func() (err error) { fd, err = unix.Openat(dir.path, name, flags, permissions&0o700); return err })
-	if err != nil {
-		return 0, Attr{}, errnoOf(err)
+	path, e := openat(d.proc, procName(fd), unix.O_PATH, 0)
+	if e != 0 {
+		return 0, Attr{}, e
 	}
-	made := &node{path: fd}
-	path, err := unix.Open(made.self(), unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		unix.Close(fd)
-		return 0, Attr{}, errnoOf(err)
+	n, a, e := d.made(path, syscall.S_IFREG, mode)
+	if e != 0 {
+		return 0, Attr{}, e
 	}
-	h, _, errno := d.enter(path, false)
-	if errno != 0 {
-		unix.Close(fd)
-		return 0, Attr{}, errno
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if kept != nil && n.file == nil && n.count > 0 {
+		n.file, kept = kept, nil
 	}
-	d.keep(h, fd, permissions)
-	return d.permit(h, permissions)
+	return n.handle, a, 0
 }
 
-// keep has whoever made a file write to it although its permissions would not let it be opened for that.
-func (d *Dir) keep(h Node, fd int, permissions uint32) {
-	n, errno := d.use(h)
-	if errno != 0 {
-		unix.Close(fd)
-		return
+// two keeps two nodes during a call that changes something.
+func (d *Dir) two(a, b Node) (x, y *node, done func(), e syscall.Errno) {
+	if x, e = d.change(a); e != 0 {
+		return nil, nil, nil, e
 	}
-	defer d.release(n)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if permissions&0o600 == 0o600 || n.write >= 0 {
-		unix.Close(fd)
-		return
+	if y, e = d.hold(b); e != 0 {
+		d.release(x)
+		return nil, nil, nil, e
 	}
-	n.write = fd
+	return x, y, func() { d.release(x); d.release(y) }, 0
 }
 
-// permit gives what was made its permissions, whatever the umask.
-func (d *Dir) permit(h Node, permissions uint32) (Node, Attr, syscall.Errno) {
-	n, errno := d.use(h)
-	if errno != 0 {
-		return 0, Attr{}, errno
-	}
-	defer d.release(n)
-	if errno = n.chmod(permissions); errno == 0 {
-		var a Attr
-		if a, _, errno = d.stat(n.path); errno == 0 {
-			return h, a, 0
-		}
-	}
-	d.Forget(h, 1)
-	return 0, Attr{}, errno
-}
-
-// Link gives a file another name. Errors: EEXIST, EPERM for directories, ENOENT, EXDEV, EMLINK.
+// Link gives a file another name, also one that was made without any. Errors: those of link(2).
 func (d *Dir) Link(dir Node, name string, h Node) syscall.Errno {
-	n, errno := d.changing(dir, name)
-	if errno != 0 {
-		return errno
+	if e := checkName(name); e != 0 {
+		return e
 	}
-	defer d.release(n)
-	f, errno := d.use(h)
-	if errno != 0 {
-		return errno
+	parent, n, done, e := d.two(dir, h)
+	if e != 0 {
+		return e
 	}
-	defer d.release(f)
-	if f.typ == unix.S_IFDIR {
+	defer done()
+	if n.kind == syscall.S_IFDIR {
 		return syscall.EPERM
 	}
-	return errnoOf(again(func() error {
-		return unix.Linkat(unix.AT_FDCWD, f.self(), n.path, name, unix.AT_SYMLINK_FOLLOW)
-	}))
+	_, e = retry(func() (int, error) {
+		// What is followed is the name in /proc only: it stands for the file itself, also for a symbolic link.
+		return 0, unix.Linkat(d.proc, procName(n.path), parent.path, name, unix.AT_SYMLINK_FOLLOW)
+	})
+	return e
 }
 
-// Remove takes a name away: a directory's if isDir is set, else another file's. Errors: ENOENT, ENOTDIR, EISDIR, ENOTEMPTY, EBUSY.
+// Remove takes a name away: that of an empty directory if isDir is set, else another file's. Errors: those of unlink(2) and
+// rmdir(2).
 func (d *Dir) Remove(dir Node, name string, isDir bool) syscall.Errno {
-	n, errno := d.changing(dir, name)
-	if errno != 0 {
-		return errno
+	if e := checkName(name); e != 0 {
+		return e
 	}
-	defer d.release(n)
+	parent, e := d.change(dir)
+	if e != 0 {
+		return e
+	}
+	defer d.release(parent)
 	flags := 0
 	if isDir {
 		flags = unix.AT_REMOVEDIR
 	}
-	return errnoOf(again(func() error { return unix.Unlinkat(n.path, name, flags) }))
+	_, e = retry(func() (int, error) { return 0, unix.Unlinkat(parent.path, name, flags) })
+	return e
 }
 
-// Rename gives a file another name, in this or another directory. Flags are 0, RENAME_NOREPLACE or RENAME_EXCHANGE. Errors as renameat2(2).
-func (d *Dir) Rename(dir Node, name string, to Node, as string, flags uint32) syscall.Errno {
-	if flags&^(unix.RENAME_NOREPLACE|unix.RENAME_EXCHANGE) != 0 {
+// Rename gives what has a name in one directory another name in another. mode is the flags of renameat2(2): 0,
+// RENAME_NOREPLACE or RENAME_EXCHANGE. Errors: those of renameat2; EXDEV if there is another file system mounted between.
+func (d *Dir) Rename(dir Node, name string, to Node, as string, mode uint32) syscall.Errno {
+	for _, s := range []string{name, as} {
+		if e := checkName(s); e != 0 {
+			return e
+		}
+	}
+	if mode != 0 && mode != unix.RENAME_NOREPLACE && mode != unix.RENAME_EXCHANGE {
 		return syscall.EINVAL
 	}
-	n, errno := d.changing(dir, name)
-	if errno != 0 {
-		return errno
+	from, target, done, e := d.two(dir, to)
+	if e != 0 {
+		return e
 	}
-	defer d.release(n)
-	t, errno := d.changing(to, as)
-	if errno != 0 {
-		return errno
-	}
-	defer d.release(t)
-	return errnoOf(again(func() error { return unix.Renameat2(n.path, name, t.path, as, uint(flags)) }))
+	defer done()
+	_, e = retry(func() (int, error) {
+		return 0, unix.Renameat2(from.path, name, target.path, as, uint(mode))
+	})
+	return e
 }
 
-// Readlink stores where a symbolic link leads. Errors: EINVAL for what is none.
+// Readlink stores the target of a symbolic link into buf, as much as fits. Errors: EINVAL if it is none, or buf is empty.
 func (d *Dir) Readlink(h Node, buf []byte) (int, syscall.Errno) {
-	n, errno := d.use(h)
-	if errno != 0 {
-		return 0, errno
+	n, e := d.hold(h)
+	if e != 0 {
+		return 0, e
 	}
 	defer d.release(n)
-	if n.typ != unix.S_IFLNK || len(buf) == 0 {
+	if n.kind != syscall.S_IFLNK || len(buf) == 0 {
 		return 0, syscall.EINVAL
 	}
-	got, err := unix.Readlinkat(n.path, "", buf)
-	return max(got, 0), errnoOf(err)
-}
-
-// Sizes of directory entries before the name, in bytes: as Linux has them (getdents(2)), and as Entries does.
-const (
-	direntHeader = 19
-	entryHeader  = 24
-)
-
-// MaxCookie is the largest cookie: others count positions from it. File systems that number names by hash (ext4, btrfs) call the end
-// the largest offset there is; the names do not come near.
-const MaxCookie = math.MaxInt64 - 2
-
-// MinEntries is the least room that Entries takes, in bytes.
-const MinEntries = 512
-
-// Entries stores names of a directory that follow a cookie, 0 at the beginning, but for "." and "..": whole records of inode number
-// and cookie (8 bytes each), type bits of the mode (0: unknown) and length of the name (4 bytes each), little-endian, and
-// the name, with zeroes up to a multiple of 8. It returns how many bytes; 0 is the end. Errors: ENOTDIR, EINVAL for less
-// room than MinEntries.
-func (d *Dir) Entries(dir Node, after uint64, buf []byte) (int, syscall.Errno) {
-	n, errno := d.directory(dir, "#")
-	if errno != 0 {
-		return 0, errno
-	}
-	defer d.release(n)
-	if len(buf) < MinEntries {
-		return 0, syscall.EINVAL
-	}
-	fd, err := unix.Openat(n.path, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, errnoOf(err)
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Seek(fd, int64(after), unix.SEEK_SET); err != nil {
-		return 0, errnoOf(err)
-	}
-	// A record of ours is at most 8 bytes longer than Linux's, which have at least 24.
-	raw := make([]byte, len(buf)/4*3&^7)
-	for {
-		got, err := unix.Getdents(fd, raw)
-		if err != nil {
-			return 0, errnoOf(err)
-		}
-		if got <= 0 {
-			return 0, 0
-		}
-		if size := convert(buf, raw[:got]); size > 0 {
-			return size, 0
-		}
-	}
-}
-
-// convert makes of Linux's records ours.
-func convert(buf, raw []byte) (size int) {
-	le := binary.LittleEndian
-	for len(raw) > direntHeader {
-		length := int(le.Uint16(raw[16:]))
-		if length <= direntHeader || length > len(raw) {
-			break
-		}
-		name, _, _ := strings.Cut(string(raw[direntHeader:length]), "\x00")
-		if name != "." && name != ".." {
-			b := buf[size:]
-			le.PutUint64(b, le.Uint64(raw))
-			le.PutUint64(b[8:], min(le.Uint64(raw[8:]), MaxCookie))
-			le.PutUint32(b[16:], uint32(raw[18])<<12) // DT_ values are the mode's type bits
-			le.PutUint32(b[20:], uint32(len(name)))
-			end := (entryHeader + len(name) + 7) &^ 7
-			clear(b[entryHeader+copy(b[entryHeader:], name) : end])
-			size += end
-		}
-		raw = raw[length:]
-	}
-	return size
+	size, e := retry(func() (int, error) { return unix.Readlinkat(n.path, "", buf) })
+	return max(size, 0), e
 }

@@ -1,115 +1,187 @@
 package hostdir
 
 import (
-	"errors"
-	"strconv"
-	"strings"
+	"math"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// node is what a handle stands for.
+// identity is what makes a file the same file. As each node keeps its inode, the host cannot use the number again.
+type identity struct{ dev, ino uint64 }
+
+// node is an inode that is remembered.
 type node struct {
-	path int    // O_PATH
-	id   id     // of the file
-	typ  uint32 // type bits of the mode
+	handle Node
+	id     identity
+	kind   uint32 // S_IF bits, which never change
+	path   int    // O_PATH
 
-	count uint64 // uses of the handle; Dir.mu
-	users int    // calls that are using it; Dir.mu
-	opens int    // Dir.mu
+	// Guarded by Dir.mu.
+	count uint64       // of Lookup and Make, less what has been forgotten; 0: not in the maps any more
+	users int          // calls under way
+	opens int          // of Open, less Done
+	file  *description // contents; also without opens if it could not be opened again (Make)
+	lock  *description // what flock(2) locked; perhaps the same
 
-	mu    sync.Mutex // guards opening
-	read  int        // descriptors of contents; -1: none
-	write int        // for reading, too
+	position sync.Mutex // held while the file offset of a description matters
+	locking  sync.Mutex // held during Lock
 }
 
-// close closes the descriptors of a node that nobody uses any more.
-func (n *node) close() error {
-	return errors.Join(unix.Close(n.path), n.closeContents())
+// description is an open file description of a node.
+type description struct {
+	fd    int // -1: still to be made
+	write bool
+	refs  int // guarded by Dir.mu: of node.file, node.lock and calls under way
 }
 
-func (n *node) closeContents() error {
-	var errs []error
-	for _, fd := range [...]*int{&n.read, &n.write} {
-		if *fd >= 0 {
-			errs = append(errs, unix.Close(*fd))
-		}
-		*fd = -1
-	}
-	return errors.Join(errs...)
-}
-
-// self is a path that leads to the node's file, whatever it is called, and to a symbolic link itself (proc_pid_fd(5)).
-func (n *node) self() string { return "/proc/self/fd/" + strconv.Itoa(n.path) }
-
-// use returns the node of a handle, which stays until release.
-func (d *Dir) use(h Node) (*node, syscall.Errno) {
+// hold finds a node and keeps it during a call; release lets it go.
+func (d *Dir) hold(h Node) (*node, syscall.Errno) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.nodes[h]
-	if n == nil {
-		return nil, syscall.EBADF
+	if n == nil || d.closed {
+		return nil, syscall.ESTALE
 	}
 	n.users++
+	d.calls++
 	return n, 0
+}
+
+// change is hold for what changes something.
+func (d *Dir) change(h Node) (*node, syscall.Errno) {
+	if d.readOnly {
+		return nil, syscall.EROFS
+	}
+	return d.hold(h)
 }
 
 func (d *Dir) release(n *node) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	n.users--
-	idle := n.users == 0 && n.count == 0
-	d.mu.Unlock()
-	if idle {
-		n.close()
+	if n.count == 0 && n.users == 0 {
+		unix.Close(n.path)
+	}
+	if d.calls--; d.calls == 0 {
+		d.idle.Broadcast()
 	}
 }
 
-// directory is use for a directory in which something has a name.
-func (d *Dir) directory(h Node, name string) (*node, syscall.Errno) {
-	switch {
-	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/\x00"):
-		return nil, syscall.EINVAL
-	case len(name) > unix.NAME_MAX:
-		return nil, syscall.ENAMETOOLONG
+// dropLocked forgets a node. The caller holds mu.
+func (d *Dir) dropLocked(n *node) {
+	n.count = 0
+	delete(d.nodes, n.handle)
+	delete(d.byID, n.id)
+	d.unrefLocked(&n.file)
+	d.unrefLocked(&n.lock)
+	if n.users == 0 {
+		unix.Close(n.path)
 	}
-	n, errno := d.use(h)
-	if errno == 0 && n.typ != unix.S_IFDIR {
-		d.release(n)
-		return nil, syscall.ENOTDIR
-	}
-	return n, errno
 }
 
-// changing is directory for a call that changes it.
-func (d *Dir) changing(h Node, name string) (*node, syscall.Errno) {
-	if d.options.ReadOnly {
-		return nil, syscall.EROFS
+// unrefLocked takes back a reference to a description. The caller holds mu.
+func (d *Dir) unrefLocked(p **description) {
+	s := *p
+	if s == nil {
+		return
 	}
-	return d.directory(h, name)
+	*p = nil
+	if s.refs--; s.refs == 0 {
+		if s.fd >= 0 {
+			unix.Close(s.fd)
+		}
+		d.extra--
+	}
 }
 
-// errnoOf is the errno of an error from package unix. That this process has no descriptors left is for the guest as if there
-// were no handles.
-func errnoOf(err error) syscall.Errno {
-	var errno syscall.Errno
-	switch {
-	case err == nil:
-		return 0
-	case !errors.As(err, &errno):
-		return syscall.EIO
-	case errno == syscall.EMFILE:
+// reserve sees that there is room for a node before a file is made for it; cancel gives the room back.
+func (d *Dir) reserve() syscall.Errno {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.roomLocked() {
 		return syscall.ENFILE
 	}
-	return errno
+	d.reserved++
+	return 0
 }
 
-// again repeats a call that a signal has interrupted: Go's runtime sends itself some.
-func again(call func() error) (err error) {
-	for {
-		if err = call(); err != unix.EINTR {
-			return err
+func (d *Dir) cancel() {
+	d.mu.Lock()
+	d.reserved--
+	d.mu.Unlock()
+}
+
+// roomLocked reports whether there can be another node. The root is not counted. The caller holds mu.
+func (d *Dir) roomLocked() bool { return len(d.nodes)-1+d.reserved < d.maxNodes }
+
+// remember makes the descriptor fd, which it takes over, a node, or finds the one that the file has.
+func (d *Dir) remember(fd int, reserved bool) (*node, Attr, syscall.Errno) {
+	st, e := statx(fd)
+	if e != 0 {
+		unix.Close(fd)
+		return nil, Attr{}, e
+	}
+	id := identityOf(&st)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.byID[id]
+	switch {
+	case n != nil:
+		unix.Close(fd)
+		if n.count < math.MaxUint64 {
+			n.count++
 		}
+	case !reserved && !d.roomLocked():
+		unix.Close(fd)
+		return nil, Attr{}, syscall.ENFILE
+	default:
+		d.last++
+		n = &node{handle: d.last, id: id, kind: uint32(st.Mode) & syscall.S_IFMT, path: fd, count: 1}
+		d.nodes[n.handle], d.byID[id] = n, n
+	}
+	return n, d.attr(&st), 0
+}
+
+// Nodes is how many Nodes there are, the root included.
+func (d *Dir) Nodes() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.nodes)
+}
+
+// Lookup finds a name in a directory and adds 1 to the count of what it finds; a file that is remembered has the Node that
+// it had. Symbolic links are not followed. Errors: those of open(2), EINVAL and ENAMETOOLONG for names, ENFILE.
+func (d *Dir) Lookup(dir Node, name string) (Node, Attr, syscall.Errno) {
+	if e := checkName(name); e != 0 {
+		return 0, Attr{}, e
+	}
+	parent, e := d.hold(dir)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	defer d.release(parent)
+	fd, e := openat(parent.path, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	n, a, e := d.remember(fd, false)
+	if e != 0 {
+		return 0, Attr{}, e
+	}
+	return n.handle, a, 0
+}
+
+// Forget takes count, or what is left, back from a Node's. At 0 the Node is gone, with its Opens and its lock.
+func (d *Dir) Forget(h Node, count uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.nodes[h]
+	if n == nil || h == Root || d.closed {
+		return
+	}
+	if n.count -= min(count, n.count); n.count == 0 {
+		d.dropLocked(n)
 	}
 }

@@ -33,7 +33,7 @@ const (
 	ShareOpen                        // regular file Node, for writing too if Flags is 1: Attr. Further operations on contents need it
 	ShareClose                       // takes an open back
 	ShareRead                        // of Node at Offset: N bytes
-	ShareWrite                       // to Node at Offset, or at the end if Flags is 1: N bytes; Node is where the end of that is, Attr
+	ShareWrite                       // to Node at Offset, or at the end if Flags is 1: N bytes; Node is where they end, Attr
 	ShareAllocate                    // fallocate(2) with Flags as mode, Offset, Size: Attr
 	ShareNext                        // first offset of Node from Offset on with data, or in a hole if Flags is 1: N
 	ShareSync                        // Node is on the disk; Flags 1: its contents suffice

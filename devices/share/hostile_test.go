@@ -148,7 +148,7 @@ func TestHonest(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	copy(h.memory[dataAt:], "CON")
-	if r := h.ask(t, op(hypercall.ShareWrite, file.Node), "", 3, 0); r.N != 3 || r.Node != 8 {
+	if r := h.ask(t, op(hypercall.ShareWrite, file.Node), "", 3, 0); r.N != 3 || r.Node != 3 || r.Attr.Size != 8 {
 		t.Errorf("%+v", r)
 	}
 	if r := h.ask(t, op(hypercall.ShareSync, file.Node), "", 0, 0); r.Errno != 0 {

@@ -52,7 +52,7 @@ func (d *Device) serve(q request) (r hypercall.ShareReply, later bool) {
 		return r, false
 	case hypercall.ShareRead:
 		n, errno := d.dir.ReadAt(node, q.out, q.Offset, true)
-		if errno == syscall.EAGAIN {
+		if errno == syscall.EAGAIN || errno == 0 && d.more(node, q.Offset+int64(n), size(q.out)-n) {
 			return r, true
 		}
 		d.Counters.Read += uint64(max(n, 0))
@@ -79,6 +79,15 @@ func (d *Device) serve(q request) (r hypercall.ShareReply, later bool) {
 		return r, true
 	}
 	return fail(syscall.ENOSYS), false
+}
+
+// more reports whether a read ended where the host's memory did and not the file: the guest wanted so many more bytes at an offset.
+func (d *Device) more(n hostdir.Node, at int64, missing int) bool {
+	if missing == 0 {
+		return false
+	}
+	a, errno := d.dir.Attr(n)
+	return errno == 0 && at < a.Size
 }
 
 // serveLater does, on a worker, what serve would not. What a read gets is put into data.

@@ -39,6 +39,25 @@ func TestTrees(t *testing.T) {
 	}
 }
 
+// TestHostdir: what stands between a guest and the host's files depends on nothing that is easier to change.
+func TestHostdir(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		if p.path() != "hostdir" {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if strings.Contains(strings.Split(i, "/")[0], ".") && i != "golang.org/x/sys/unix" {
+				t.Errorf("hostdir imports %s", i)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("there is no package hostdir")
+	}
+}
+
 // layers of the guest, from below; a package imports those of its own layer and lower ones. posix sees file systems and
 // sockets as interfaces.
 var layers = [][]string{

@@ -166,8 +166,8 @@ func TestSeveral(t *testing.T) {
 func TestRefused(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ volume, says string }{
-		{"/no/such/place:/data", "no such file or directory"},
-		{"/etc/passwd:/data", "not a directory"},
+		{"/no/such/place:/data", "it does not exist"},
+		{"/etc/passwd:/data", "it is not a directory"},
 		{dir, "write HOST:GUEST"},
 		{dir + ":data", "write an absolute path"},
 		{dir + ":/data:x", "is no option"},
