@@ -18,8 +18,8 @@ type ahead struct {
 
 const (
 	aheadAfter = 2         // reads in order before something is read ahead
-	aheadSize  = 256 << 10 // bytes
-	aheadWhole = 64 << 10  // reads of so much gain nothing
+	aheadSize  = 512 << 10 // bytes
+	aheadWhole = 128 << 10 // reads of so much gain little
 )
 
 // read serves a read of p if that is one it is for; then n is as for ReadAt.
