@@ -17,7 +17,7 @@
 //
 // # Concurrency
 //
-// FS.mu guards tables and is never held during a request. Requests of several goroutines go on at a time.
+// FS.mu guards tables and is never held during a request; it comes before inode.mu. Requests of several goroutines go on at a time.
 package hostfs
 
 import (
@@ -174,12 +174,12 @@ func (fs *FS) node(handle uint64, info *hypercall.ShareInfo, parent *dir, as str
 		return in.self
 	}
 	n, in := fs.make(handle, info.Mode)
-	e.node = weak.Make(in)
-	fs.mu.Unlock()
-	in.learn(info)
 	if d, ok := n.(*dir); ok {
 		d.parent, d.name = parent, as
 	}
+	in.learn(info)
+	e.node = weak.Make(in)
+	fs.mu.Unlock()
 	runtime.AddCleanup(in, fs.clean, handle)
 	return n
 }
