@@ -6,9 +6,10 @@ import (
 	"fmt"
 )
 
-// Errors of a Backend, matched with errors.Is. A guest is told only that a request failed (an I/O error, or for
-// ErrReadOnly a read-only device); the sentence is for the host's log.
+// Errors of a Backend, matched with errors.Is. A guest is told only the number that Errno gives; the sentence is for the
+// host's log.
 var (
+	ErrFull     = errors.New("no room is left for the disk")
 	ErrReadOnly = errors.New("disk is read-only")
 	ErrRange    = errors.New("range is outside the disk or not in whole blocks")
 	ErrClosed   = errors.New("disk is closed")
@@ -21,7 +22,7 @@ type Info struct {
 	Size        int64 // bytes, a multiple of BlockSize
 	BlockSize   int64 // logical block in bytes: 512 or 4096
 	ReadOnly    bool  // every changing request fails with ErrReadOnly
-	Granularity int64 // bytes that a discard frees at once; 0: discard frees nothing
+	Granularity int64 // bytes that a discard frees at once; 0: it is not known to free anything
 }
 
 // Backend is a disk's store. Offsets and lengths are in bytes and in whole blocks; a request outside the disk fails with
@@ -37,7 +38,8 @@ type Backend interface {
 	ReadAt(vec [][]byte, off int64) error
 	// WriteAt writes the whole vector at off. After an error any part of it may have been written.
 	WriteAt(vec [][]byte, off int64) error
-	// Flush returns when every change that was acknowledged before the call is durable.
+	// Flush returns when every change that was acknowledged before the call is durable. Once it has failed it fails for
+	// good, since nobody knows what was lost.
 	Flush() error
 	// Discard says that the range's content is of no more use; what is read there until it is written is undefined, but
 	// never another disk's or file's data.

@@ -11,12 +11,37 @@ import (
 	"ukvm.dev/blk"
 )
 
-// Conform checks a writable backend that reads as zeroes: random requests against a model, edges, and Close, which it
-// calls. The disk must be at most 16 MiB.
-func Conform(t *testing.T, b blk.Backend) {
+// Disk is a kind of disk to check.
+type Disk struct {
+	Open  func() (blk.Backend, error) // a writable disk of 256 KiB to 16 MiB
+	Keeps bool                        // each Open is of the same disk, which keeps what was flushed; else of a new one
+}
+
+func (d Disk) open(t *testing.T) blk.Backend {
 	t.Helper()
+	b, err := d.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Conform checks everything that blk.Backend promises.
+func Conform(t *testing.T, d Disk) {
+	t.Run("requests", func(t *testing.T) { requests(t, d.open(t)) })
+	t.Run("edges", func(t *testing.T) { edges(t, d.open(t)) })
+	t.Run("concurrent", func(t *testing.T) { concurrent(t, d.open(t)) })
+	t.Run("close", func(t *testing.T) { closing(t, d.open(t)) })
+	t.Run("read-only", func(t *testing.T) { readOnly(t, d.open(t)) })
+	if d.Keeps {
+		t.Run("keeps", func(t *testing.T) { keeps(t, d) })
+	}
+}
+
+// requests compares random ones with a model, and what is refused; then it closes the disk.
+func requests(t *testing.T, b blk.Backend) {
 	i := b.Info()
-	if err := blk.CheckInfo(i); err != nil || i.ReadOnly || i.Size > 16<<20 {
+	if err := blk.CheckInfo(i); err != nil || i.ReadOnly || i.Size < 256<<10 || i.Size > 16<<20 {
 		t.Fatalf("not a disk for this test: %+v, %v", i, err)
 	}
 	bs := i.BlockSize
@@ -30,6 +55,9 @@ func Conform(t *testing.T, b blk.Backend) {
 	}
 	rnd := rand.New(rand.NewSource(1)) // fixed: a failure can be repeated
 	model := make([]byte, i.Size)
+	if err := b.ReadAt([][]byte{model}, 0); err != nil {
+		t.Fatal(err)
+	}
 	for step := range 2000 {
 		off := rnd.Int63n(i.Size/bs) * bs
 		n := (1 + rnd.Int63n(min(64, (i.Size-off)/bs))) * bs

@@ -2,7 +2,6 @@
 package memory
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -12,9 +11,6 @@ import (
 // chunkSize is what is allocated at once: small enough for scattered writes, large enough that the map stays small.
 const chunkSize = 64 << 10
 
-// ErrFull is returned by a write that needs more memory than the cap.
-var ErrFull = errors.New("memory disk is at its cap")
-
 type disk struct {
 	info   blk.Info
 	cap    int64 // bytes of chunks, at most
@@ -23,7 +19,8 @@ type disk struct {
 	closed bool
 }
 
-// New makes an empty disk of size bytes that takes at most limit bytes of memory, in chunks of 64 KiB.
+// New makes an empty disk of size bytes that takes at most limit bytes of memory, in chunks of 64 KiB; a
+// write that needs more fails with blk.ErrFull.
 func New(size, blockSize, limit int64) (blk.Backend, error) {
 	info := blk.Info{Size: size, BlockSize: blockSize, Granularity: chunkSize}
 	if err := blk.CheckInfo(info); err != nil {
@@ -75,7 +72,7 @@ func (d *disk) WriteAt(vec [][]byte, off int64) error {
 			c := d.chunks[off/chunkSize]
 			if c == nil {
 				if int64(len(d.chunks)+1)*chunkSize > d.cap {
-					return ErrFull
+					return fmt.Errorf("memory disk is at its cap of %d bytes: %w", d.cap, blk.ErrFull)
 				}
 				c = make([]byte, chunkSize)
 				d.chunks[off/chunkSize] = c

@@ -4,16 +4,13 @@ import (
 	"errors"
 	"testing"
 
+	"ukvm.dev/blk"
 	"ukvm.dev/blk/blktest"
 )
 
 func TestConform(t *testing.T) {
 	for _, bs := range []int64{512, 4096} {
-		d, err := New(1<<20+4096, bs, 2<<20)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blktest.Conform(t, d)
+		blktest.Conform(t, blktest.Disk{Open: func() (blk.Backend, error) { return New(1<<20+4096, bs, 2<<20) }})
 	}
 }
 
@@ -26,7 +23,7 @@ func TestCap(t *testing.T) {
 	if err := d.WriteAt(v, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.WriteAt(v, chunkSize); !errors.Is(err, ErrFull) {
+	if err := d.WriteAt(v, chunkSize); !errors.Is(err, blk.ErrFull) {
 		t.Errorf("a second chunk: %v, want ErrFull", err)
 	}
 	if err := d.Discard(0, chunkSize); err != nil {
