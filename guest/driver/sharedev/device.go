@@ -106,7 +106,7 @@ func (d *Device) Max() int { return d.max }
 
 // Call makes a request and waits for its answer. in is what is written, out is where to put what is read; either may be nil, and
 // neither is longer than Max. The lengths of the names are filled in here.
-func (d *Device) Call(q *hypercall.ShareRequest, name, name2 string, in, out []byte) (r hypercall.ShareReply) {
+func (d *Device) Call(q hypercall.ShareRequest, name, name2 string, in, out []byte) (r hypercall.ShareReply) {
 	if len(name)+len(name2) > hypercall.MaxShareName {
 		return hypercall.ShareReply{Errno: uint32(syscall.ENAMETOOLONG)}
 	}

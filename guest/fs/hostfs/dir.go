@@ -25,7 +25,7 @@ func (d *dir) Lookup(name string) (vnode.Node, syscall.Errno) {
 		return n, 0
 	}
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareLookup), Node: d.handle}
-	r := d.fs.call(&q, name, "", nil, nil)
+	r := d.fs.call(q, name, "", nil, nil)
 	if r.Errno != 0 {
 		return nil, syscall.Errno(r.Errno)
 	}
@@ -37,7 +37,7 @@ func (d *dir) Lookup(name string) (vnode.Node, syscall.Errno) {
 // Make makes a node.
 func (d *dir) Make(name string, m vnode.Make) (vnode.Node, syscall.Errno) {
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareMake), Node: d.handle, Mode: m.Mode}
-	r := d.fs.call(&q, name, m.Target, nil, nil)
+	r := d.fs.call(q, name, m.Target, nil, nil)
 	if r.Errno != 0 {
 		return nil, syscall.Errno(r.Errno)
 	}
@@ -50,7 +50,7 @@ func (d *dir) Make(name string, m vnode.Make) (vnode.Node, syscall.Errno) {
 // MakeTemporary makes a file without a name.
 func (d *dir) MakeTemporary(m vnode.Make) (vnode.Node, syscall.Errno) {
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareMake), Node: d.handle, Mode: m.Mode}
-	r := d.fs.call(&q, "", "", nil, nil)
+	r := d.fs.call(q, "", "", nil, nil)
 	if r.Errno != 0 {
 		return nil, syscall.Errno(r.Errno)
 	}
@@ -64,7 +64,7 @@ func (d *dir) Link(name string, n vnode.Node) syscall.Errno {
 		return syscall.EXDEV
 	}
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareLink), Node: d.handle, Other: in.handle}
-	r := d.fs.call(&q, name, "", nil, nil)
+	r := d.fs.call(q, name, "", nil, nil)
 	if r.Errno == 0 {
 		d.doubt()
 		in.doubt()
@@ -80,7 +80,7 @@ func (d *dir) Remove(name string, isDir bool) syscall.Errno {
 	if isDir {
 		q.Flags = 1
 	}
-	r := d.fs.call(&q, name, "", nil, nil)
+	r := d.fs.call(q, name, "", nil, nil)
 	if r.Errno != 0 {
 		return d.failed(r.Errno, name)
 	}
@@ -103,7 +103,7 @@ func (d *dir) Rename(name string, to vnode.Dir, as string, mode vnode.RenameMode
 	}
 	from, over := d.known(name, true), t.known(as, true)
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareRename), Node: d.handle, Other: t.handle, Flags: uint32(mode)}
-	r := d.fs.call(&q, name, as, nil, nil)
+	r := d.fs.call(q, name, as, nil, nil)
 	if r.Errno != 0 {
 		t.failed(r.Errno, as)
 		return d.failed(r.Errno, name)
@@ -173,7 +173,7 @@ const (
 func (d *dir) Entries(after uint64, list []vnode.Entry) (n int, errno syscall.Errno) {
 	buf := make([]byte, min(max(len(list)*entryRoom, entriesMin), d.fs.caller.Max()))
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareEntries), Node: d.handle, Other: after}
-	r := d.fs.call(&q, "", "", nil, buf)
+	r := d.fs.call(q, "", "", nil, buf)
 	if r.Errno != 0 {
 		return 0, syscall.Errno(r.Errno)
 	}

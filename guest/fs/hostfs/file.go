@@ -60,7 +60,7 @@ func (f *file) ReadAt(p []byte, off int64) (n int, errno syscall.Errno) {
 // fetch reads at most Max bytes.
 func (f *file) fetch(p []byte, off int64) (int, syscall.Errno) {
 	q := hypercall.ShareRequest{Op: uint32(hypercall.ShareRead), Node: f.handle, Offset: off}
-	r := f.fs.call(&q, "", "", nil, p)
+	r := f.fs.call(q, "", "", nil, p)
 	return max(0, min(int(r.N), len(p))), syscall.Errno(r.Errno)
 }
 
@@ -78,7 +78,7 @@ func (f *file) write(p []byte, off int64, flags uint32) (n int, end int64, errno
 	for n < len(p) {
 		part := p[n:min(len(p), n+f.fs.caller.Max())]
 		q := hypercall.ShareRequest{Op: uint32(hypercall.ShareWrite), Node: f.handle, Offset: off + int64(n), Flags: flags}
-		r := f.fs.call(&q, "", "", part, nil)
+		r := f.fs.call(q, "", "", part, nil)
 		if r.Errno != 0 {
 			n, errno = partial(n, syscall.Errno(r.Errno))
 			return n, end, errno

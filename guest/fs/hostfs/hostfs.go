@@ -33,7 +33,7 @@ import (
 
 // Caller makes requests, for several goroutines at a time (package sharedev).
 type Caller interface {
-	Call(q *hypercall.ShareRequest, name, name2 string, in, out []byte) hypercall.ShareReply
+	Call(q hypercall.ShareRequest, name, name2 string, in, out []byte) hypercall.ShareReply
 	Max() int
 }
 
@@ -84,7 +84,7 @@ var _ vnode.FileSystem = (*FS)(nil)
 // New returns the file system that a caller leads to. Errors: those of asking for the root's attributes.
 func New(caller Caller, c Config) (*FS, syscall.Errno) {
 	fs := &FS{caller: caller, config: c, nodes: map[uint64]*entry{}, names: map[name]target{}}
-	r := fs.call(&hypercall.ShareRequest{Op: uint32(hypercall.ShareAttr), Node: hypercall.ShareRoot}, "", "", nil, nil)
+	r := fs.call(hypercall.ShareRequest{Op: uint32(hypercall.ShareAttr), Node: hypercall.ShareRoot}, "", "", nil, nil)
 	if r.Errno != 0 {
 		return nil, syscall.Errno(r.Errno)
 	}
@@ -103,7 +103,7 @@ const magic = 0x65735546
 // Statfs asks the host.
 func (fs *FS) Statfs() vnode.Statfs {
 	var b [hypercall.ShareStatSize]byte
-	r := fs.call(&hypercall.ShareRequest{Op: uint32(hypercall.ShareStatfs), Node: hypercall.ShareRoot}, "", "", nil, b[:])
+	r := fs.call(hypercall.ShareRequest{Op: uint32(hypercall.ShareStatfs), Node: hypercall.ShareRoot}, "", "", nil, b[:])
 	s := vnode.Statfs{Type: magic, BlockSize: 4096, ReadOnly: fs.config.ReadOnly}
 	if r.Errno == 0 {
 		var h hypercall.ShareStat
@@ -116,7 +116,7 @@ func (fs *FS) Statfs() vnode.Statfs {
 
 // call makes a request, and gives handles back if there are many. If the monitor has too many open, nodes that nobody
 // holds any more may be why.
-func (fs *FS) call(q *hypercall.ShareRequest, name, name2 string, in, out []byte) hypercall.ShareReply {
+func (fs *FS) call(q hypercall.ShareRequest, name, name2 string, in, out []byte) hypercall.ShareReply {
 	r := fs.caller.Call(q, name, name2, in, out)
 	fs.forget(maxForgotten)
 	if r.Errno == uint32(syscall.ENFILE) {
@@ -147,7 +147,7 @@ func (fs *FS) forget(least int) int {
 		f.Put(b[size*i:])
 	}
 	for most := fs.caller.Max() / size * size; len(b) > 0; b = b[min(most, len(b)):] {
-		fs.caller.Call(&hypercall.ShareRequest{Op: uint32(hypercall.ShareForget)}, "", "", b[:min(most, len(b))], nil)
+		fs.caller.Call(hypercall.ShareRequest{Op: uint32(hypercall.ShareForget)}, "", "", b[:min(most, len(b))], nil)
 	}
 	return n
 }

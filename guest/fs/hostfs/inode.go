@@ -78,7 +78,7 @@ func (in *inode) SetAttr(c vnode.Change) syscall.Errno {
 // request makes a request about this node that has no names and no data.
 func (in *inode) request(op hypercall.ShareOp, q hypercall.ShareRequest) hypercall.ShareReply {
 	q.Op, q.Node = uint32(op), in.handle
-	return in.fs.call(&q, "", "", nil, nil)
+	return in.fs.call(q, "", "", nil, nil)
 }
 
 // base is the inode of a node of this file system, or nil.
@@ -114,7 +114,7 @@ func (l *symlink) Target() string {
 	l.once.Do(func() {
 		buf := make([]byte, vnode.PathMax)
 		q := hypercall.ShareRequest{Op: uint32(hypercall.ShareReadlink), Node: l.handle}
-		if r := l.fs.call(&q, "", "", nil, buf); r.Errno == 0 {
+		if r := l.fs.call(q, "", "", nil, buf); r.Errno == 0 {
 			l.target = string(buf[:max(0, min(int(r.N), len(buf)))])
 		}
 	})
