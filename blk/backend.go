@@ -4,6 +4,8 @@ package blk
 import (
 	"errors"
 	"fmt"
+
+	"ukvm.dev/internal/pieces"
 )
 
 // Errors of a Backend, matched with errors.Is. A guest is told only the number that Errno gives; the sentence is for the
@@ -71,10 +73,4 @@ func (i Info) Check(off, n int64) error {
 }
 
 // Len is the length of a vector in bytes.
-func Len(vec [][]byte) int64 {
-	var n int64
-	for _, b := range vec {
-		n += int64(len(b))
-	}
-	return n
-}
+func Len(vec [][]byte) int64 { return int64(pieces.Size(vec)) }

@@ -104,6 +104,9 @@ func open(path string, o Options) (_ *Dir, err error) {
 	return d, nil
 }
 
+// ReadOnly reports whether nothing can be changed.
+func (d *Dir) ReadOnly() bool { return d.readOnly }
+
 // limits takes over those of the process.
 func (d *Dir) limits() error {
 	var files, size unix.Rlimit

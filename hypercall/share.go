@@ -71,7 +71,7 @@ type ShareRequest struct {
 // ShareRequestSize is the size of ShareRequest in bytes.
 const ShareRequestSize = 80
 
-// ShareSet bits.
+// ShareSet bits. Both ends have the same ones (vnode.SetMode, hostdir.SetMode, …).
 const (
 	ShareSetMode = 1 << iota
 	ShareSetUID

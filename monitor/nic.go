@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"ukvm.dev/devices/net"
+	"ukvm.dev/devices/share"
 	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/paging"
 	"ukvm.dev/netif"
@@ -68,14 +69,8 @@ func (vm *VM) serveRings() (moved bool, err error) {
 			return false, hostFailure("cannot give the guest the ring of network card "+n.name, err)
 		}
 		m, err := n.device.Serve()
-		switch {
-		case err == nil:
-		case errors.Is(err, paging.ErrNoMemory):
-			return false, outOfMemory(vm.config.Memory)
-		case errors.Is(err, net.ErrGuest), errors.Is(err, errBadAddress):
-			return false, violation("network card %s: %v", n.name, err)
-		default:
-			return false, hostFailure("cannot serve network card "+n.name, err)
+		if err != nil {
+			return false, vm.deviceFailure("network card "+n.name, err)
 		}
 		moved = moved || m
 		if err := n.device.Down(); err != nil && !n.reported {
@@ -86,6 +81,17 @@ func (vm *VM) serveRings() (moved bool, err error) {
 		}
 	}
 	return moved, nil
+}
+
+// deviceFailure is how a guest ends because a device could not be served: by its fault, for lack of memory, or by the host's.
+func (vm *VM) deviceFailure(device string, err error) error {
+	switch {
+	case errors.Is(err, paging.ErrNoMemory):
+		return outOfMemory(vm.config.Memory)
+	case errors.Is(err, net.ErrGuest), errors.Is(err, share.ErrGuest), errors.Is(err, errBadAddress):
+		return violation("%s: %v", device, err)
+	}
+	return hostFailure("cannot serve "+device, err)
 }
 
 // sendLast sends what a guest has queued that ends now: a program's last answer, perhaps, written just before. A queue that

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"ukvm.dev/devices/clock"
+	"ukvm.dev/devices/share"
 	"ukvm.dev/hypercall"
 	"ukvm.dev/monitor/kvm"
 )
@@ -205,7 +207,7 @@ func (vm *VM) interrupted() error {
 	if d := vm.space.control.Deadline; d != 0 && vm.clock.Host(d) <= now+upcallEarly {
 		want = true
 	}
-	if vm.shareDone.Swap(false) {
+	if slices.ContainsFunc(vm.shares, (*share.Device).Finished) {
 		moved, err := vm.serveShares()
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"time"
@@ -9,7 +8,6 @@ import (
 	"ukvm.dev/devices/share"
 	"ukvm.dev/hostdir"
 	"ukvm.dev/hypercall"
-	"ukvm.dev/monitor/paging"
 )
 
 // Share is a directory of the host's in the guest's tree.
@@ -18,8 +16,6 @@ type Share struct {
 	Path string
 	// Dir is the directory. The VM uses it while it runs and does not close it; several may use one.
 	Dir *hostdir.Dir
-	// ReadOnly is to say the same as the options that Dir was opened with: it is what the guest is told.
-	ReadOnly bool
 	// Valid is for how long the guest believes what it has learned of names and attributes; 0 is not at all. Contents are read
 	// anew, and what is written is the host's when write returns, whatever it is.
 	Valid time.Duration
@@ -54,17 +50,14 @@ func (vm *VM) addShare(i int, s *Share, d *hypercall.Device) error {
 	copy(d.Name[:], fmt.Sprintf("share%d", i-len(vm.config.NICs)))
 	copy(d.Share.Path[:], s.Path)
 	d.Share.Valid = uint32(s.Valid.Milliseconds())
-	if s.ReadOnly {
+	if s.Dir.ReadOnly() {
 		d.Share.Flags |= hypercall.ShareReadOnly
 	}
 	slot, err := vm.reserveSlot(i)
 	if err != nil {
 		return err
 	}
-	vm.shares = append(vm.shares, share.New(s.Dir, slot[:hypercall.QueueSize], vm.space, func() {
-		vm.shareDone.Store(true)
-		vm.interrupt()
-	}))
+	vm.shares = append(vm.shares, share.New(s.Dir, slot[:hypercall.QueueSize], vm.space, vm.interrupt))
 	return nil
 }
 
@@ -78,14 +71,8 @@ func (vm *VM) reserveSlot(device int) ([]byte, error) {
 func (vm *VM) serveShares() (moved bool, err error) {
 	for i, d := range vm.shares {
 		m, err := d.Serve()
-		switch {
-		case err == nil:
-		case errors.Is(err, paging.ErrNoMemory):
-			return false, outOfMemory(vm.config.Memory)
-		case errors.Is(err, share.ErrGuest), errors.Is(err, errBadAddress):
-			return false, violation("shared directory %s: %v", vm.config.Shares[i].Path, err)
-		default:
-			return false, hostFailure("cannot serve shared directory "+vm.config.Shares[i].Path, err)
+		if err != nil {
+			return false, vm.deviceFailure("shared directory "+vm.config.Shares[i].Path, err)
 		}
 		moved = moved || m
 	}

@@ -35,8 +35,6 @@ type VM struct {
 	shares  []*share.Device
 	wakeFD  int // eventfd: ends the guest's sleep in Poll
 
-	shareDone atomic.Bool // a worker of a share is done: the guest is to know
-
 	stopping atomic.Bool
 	quit     chan struct{} // closed when stopping is set
 	signals  atomic.Uint64 // to be sent to the guest: bit n-1 is signal n

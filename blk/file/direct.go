@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ukvm.dev/blk"
+	"ukvm.dev/internal/pieces"
 )
 
 // bounceSize is how much of an unaligned request goes through aligned memory at a time.
@@ -36,32 +37,17 @@ func (d *disk) bounce(vec [][]byte, off int64, write bool) error {
 	buf := alignedBuffer(int(min(total, bounceSize)), d.align)
 	for total > 0 {
 		b := buf[:min(total, int64(len(buf)))]
-		if !write {
-			if err := d.transfer([][]byte{b}, off, false); err != nil {
-				return err
-			}
-		}
-		for rest := b; len(rest) > 0; {
-			var n int
-			if write {
-				n = copy(rest, vec[0])
-			} else {
-				n = copy(vec[0], rest)
-			}
-			rest = rest[n:]
-			// The caller's vector stays as it is: the piece is cut in a vector of its own.
-			if n == len(vec[0]) {
-				vec = vec[1:]
-			} else {
-				vec = append([][]byte{vec[0][n:]}, vec[1:]...)
-			}
-		}
+		part, rest := pieces.Cut(vec, int64(len(b)))
 		if write {
-			if err := d.transfer([][]byte{b}, off, true); err != nil {
-				return err
-			}
+			pieces.Gather(b, part)
 		}
-		off, total = off+int64(len(b)), total-int64(len(b))
+		if err := d.transfer([][]byte{b}, off, write); err != nil {
+			return err
+		}
+		if !write {
+			pieces.Scatter(part, b)
+		}
+		vec, off, total = rest, off+int64(len(b)), total-int64(len(b))
 	}
 	return nil
 }

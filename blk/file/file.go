@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -35,11 +34,7 @@ type disk struct {
 	zeroRange atomic.Bool // FALLOC_FL_ZERO_RANGE has not been refused yet
 	punchHole atomic.Bool // FALLOC_FL_PUNCH_HOLE has not been refused yet
 
-	mu     sync.RWMutex // held for reading by calls under way, for writing by Close
-	closed bool
-
-	flushing sync.Mutex
-	lost     error // the first failed flush
+	gate blk.Gate
 }
 
 // Open opens an image. It reads none of it, so that its time doesn't depend on the image's size.
@@ -118,22 +113,6 @@ func (d *disk) prepare(o Options, lock int) error {
 
 func (d *disk) Info() blk.Info { return d.info }
 
-// begin starts a call for n bytes at off; the caller unlocks d.mu if it succeeds.
-func (d *disk) begin(off, n int64, change bool) error {
-	d.mu.RLock()
-	err := d.info.Check(off, n)
-	switch {
-	case d.closed:
-		err = blk.ErrClosed
-	case err == nil && change && d.info.ReadOnly:
-		err = blk.ErrReadOnly
-	}
-	if err != nil {
-		d.mu.RUnlock()
-	}
-	return err
-}
-
 // fail puts an error of the system's in words; a full file system or quota is blk.ErrFull.
 func (d *disk) fail(what string, off int64, err error) error {
 	if err == unix.ENOSPC || err == unix.EDQUOT {
@@ -143,10 +122,10 @@ func (d *disk) fail(what string, off int64, err error) error {
 }
 
 func (d *disk) ReadAt(vec [][]byte, off int64) error {
-	if err := d.begin(off, blk.Len(vec), false); err != nil {
+	if err := d.gate.Enter(d.info, off, blk.Len(vec), false); err != nil {
 		return err
 	}
-	defer d.mu.RUnlock()
+	defer d.gate.Leave()
 	if d.align > 0 && !aligned(vec, d.align, d.info.BlockSize) {
 		return d.bounce(vec, off, false)
 	}
@@ -154,10 +133,10 @@ func (d *disk) ReadAt(vec [][]byte, off int64) error {
 }
 
 func (d *disk) WriteAt(vec [][]byte, off int64) error {
-	if err := d.begin(off, blk.Len(vec), true); err != nil {
+	if err := d.gate.Enter(d.info, off, blk.Len(vec), true); err != nil {
 		return err
 	}
-	defer d.mu.RUnlock()
+	defer d.gate.Leave()
 	if d.align > 0 && !aligned(vec, d.align, d.info.BlockSize) {
 		return d.bounce(vec, off, true)
 	}
@@ -167,34 +146,16 @@ func (d *disk) WriteAt(vec [][]byte, off int64) error {
 // Flush is fdatasync. After an error Linux takes the pages for clean, so that a second call would succeed and hide the
 // loss: the first error stays.
 func (d *disk) Flush() error {
-	if err := d.begin(0, 0, false); err != nil {
-		return err
-	}
-	defer d.mu.RUnlock()
-	if d.info.ReadOnly {
+	return d.gate.Flush(d.info, func() error {
+		if err := retry(func() error { return unix.Fdatasync(d.fd) }); err != nil {
+			return d.fail("flush", 0, err)
+		}
 		return nil
-	}
-	d.flushing.Lock()
-	defer d.flushing.Unlock()
-	if d.lost != nil {
-		return d.lost
-	}
-	if err := retry(func() error { return unix.Fdatasync(d.fd) }); err != nil {
-		d.lost = d.fail("flush", 0, err)
-	}
-	return d.lost
+	})
 }
 
-func (d *disk) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return blk.ErrClosed
-	}
-	d.closed = true
-	// Errors of earlier writes are Flush's to report; the descriptor is gone in any case.
-	return unix.Close(d.fd)
-}
+// Close closes the descriptor. Errors of earlier writes are Flush's to report.
+func (d *disk) Close() error { return d.gate.Close(func() error { return unix.Close(d.fd) }) }
 
 // retry repeats a call that a signal interrupted.
 func retry(f func() error) error {

@@ -10,10 +10,10 @@ const zeroPiece = 256 << 10
 // Discard punches a hole, which reads as zeroes and gives the space back, of a preallocated image too. Where the file
 // system or the device has no holes it does nothing, as a discard may: what is read there is what was there before.
 func (d *disk) Discard(off, n int64) error {
-	if err := d.begin(off, n, true); err != nil {
+	if err := d.gate.Enter(d.info, off, n, true); err != nil {
 		return err
 	}
-	defer d.mu.RUnlock()
+	defer d.gate.Leave()
 	if n == 0 || !d.punchHole.Load() {
 		return nil
 	}
@@ -33,10 +33,10 @@ func (d *disk) Discard(off, n int64) error {
 // WriteZeroes takes or keeps the space, so that later writes there find room: FALLOC_FL_ZERO_RANGE, or where the file
 // system has none, as tmpfs, written zeroes.
 func (d *disk) WriteZeroes(off, n int64) error {
-	if err := d.begin(off, n, true); err != nil {
+	if err := d.gate.Enter(d.info, off, n, true); err != nil {
 		return err
 	}
-	defer d.mu.RUnlock()
+	defer d.gate.Leave()
 	if n == 0 {
 		return nil
 	}

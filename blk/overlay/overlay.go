@@ -28,6 +28,7 @@ import (
 	"sync"
 
 	"ukvm.dev/blk"
+	"ukvm.dev/internal/pieces"
 )
 
 // clusterSize is what is copied at a time, in bytes.
@@ -39,15 +40,11 @@ type disk struct {
 	info        blk.Info
 	layout      layout
 
-	life   sync.RWMutex // held for reading by all calls
-	closed bool
+	gate blk.Gate
 
-	mu     sync.RWMutex // guards bits; for writing while clusters are copied
-	bits   []byte
-	dirty  []bool // by block of bits: set since the last Flush began
-	failed error
-
-	flushing sync.Mutex // one Flush at a time
+	mu    sync.RWMutex // guards bits; for writing while clusters are copied
+	bits  []byte
+	dirty []bool // by block of bits: set since the last Flush began
 }
 
 // Open opens an overlay that Create made. The disk has both from then on, also if there is an error, and closes them. Errors wrap
@@ -90,22 +87,6 @@ func ignoreClosed(err error) error {
 
 func (d *disk) Info() blk.Info { return d.info }
 
-// begin checks a request and keeps the disk open until life is unlocked.
-func (d *disk) begin(off, n int64, change bool) error {
-	d.life.RLock()
-	err := d.info.Check(off, n)
-	switch {
-	case d.closed:
-		err = blk.ErrClosed
-	case err == nil && change && d.info.ReadOnly:
-		err = blk.ErrReadOnly
-	}
-	if err != nil {
-		d.life.RUnlock()
-	}
-	return err
-}
-
 // copied reports whether a cluster is in the store. mu is held.
 func (d *disk) copied(cluster int64) bool { return d.bits[cluster/8]&(1<<(cluster%8)) != 0 }
 
@@ -120,15 +101,15 @@ func (d *disk) run(off, n int64) (length int64, copied bool) {
 
 func (d *disk) ReadAt(vec [][]byte, off int64) error {
 	n := blk.Len(vec)
-	if err := d.begin(off, n, false); err != nil {
+	if err := d.gate.Enter(d.info, off, n, false); err != nil {
 		return err
 	}
-	defer d.life.RUnlock()
+	defer d.gate.Leave()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for n > 0 {
 		length, copied := d.run(off, n)
-		part, rest := cut(vec, length)
+		part, rest := pieces.Cut(vec, length)
 		var err error
 		if copied {
 			err = d.store.ReadAt(part, d.layout.data+off)
@@ -145,9 +126,15 @@ func (d *disk) ReadAt(vec [][]byte, off int64) error {
 
 func (d *disk) WriteAt(vec [][]byte, off int64) error {
 	return d.change(off, blk.Len(vec), func(from, n int64) error {
-		part, _ := cut(behind(vec, from-off), n)
+		part, _ := pieces.Cut(behind(vec, from-off), n)
 		return d.store.WriteAt(part, d.layout.data+from)
-	}, func(b []byte, from int64) { gather(b, behind(vec, from-off)) })
+	}, func(b []byte, from int64) { pieces.Gather(b, behind(vec, from-off)) })
+}
+
+// behind is a vector without its first n bytes.
+func behind(vec [][]byte, n int64) [][]byte {
+	_, rest := pieces.Cut(vec, n)
+	return rest
 }
 
 func (d *disk) WriteZeroes(off, n int64) error {
@@ -158,10 +145,10 @@ func (d *disk) WriteZeroes(off, n int64) error {
 
 // change writes a range. write writes what lies in copied clusters; fill stores what the range has from an offset on.
 func (d *disk) change(off, n int64, write func(from, n int64) error, fill func(b []byte, from int64)) error {
-	if err := d.begin(off, n, true); err != nil {
+	if err := d.gate.Enter(d.info, off, n, true); err != nil {
 		return err
 	}
-	defer d.life.RUnlock()
+	defer d.gate.Leave()
 	for n > 0 {
 		d.mu.RLock()
 		length, copied := d.run(off, n)
@@ -208,10 +195,10 @@ func (d *disk) copyUp(off, n int64, write func(from, n int64) error, fill func(b
 
 // Discard frees what has been copied; the base's stays.
 func (d *disk) Discard(off, n int64) error {
-	if err := d.begin(off, n, true); err != nil {
+	if err := d.gate.Enter(d.info, off, n, true); err != nil {
 		return err
 	}
-	defer d.life.RUnlock()
+	defer d.gate.Leave()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	for n > 0 {
@@ -226,21 +213,7 @@ func (d *disk) Discard(off, n int64) error {
 	return nil
 }
 
-func (d *disk) Flush() error {
-	if err := d.begin(0, 0, false); err != nil {
-		return err
-	}
-	defer d.life.RUnlock()
-	if d.info.ReadOnly {
-		return nil
-	}
-	d.flushing.Lock()
-	defer d.flushing.Unlock()
-	if d.failed == nil {
-		d.failed = d.flush()
-	}
-	return d.failed
-}
+func (d *disk) Flush() error { return d.gate.Flush(d.info, d.flush) }
 
 func (d *disk) flush() error {
 	blocks := d.takeDirty()
@@ -273,11 +246,5 @@ func (d *disk) takeDirty() map[int64][]byte {
 }
 
 func (d *disk) Close() error {
-	d.life.Lock()
-	defer d.life.Unlock()
-	if d.closed {
-		return blk.ErrClosed
-	}
-	d.closed = true
-	return errors.Join(d.store.Close(), d.base.Close())
+	return d.gate.Close(func() error { return errors.Join(d.store.Close(), d.base.Close()) })
 }

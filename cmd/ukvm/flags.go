@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,35 +68,27 @@ func (g *guestFlags) words() ([]string, error) {
 	repeat("--net", g.nets)
 	repeat("--dns", g.dns)
 	repeat("--policy", g.policy)
+	// named adds a flag whose value begins with a file name, up to end.
+	named := func(flag, value string, end int) error {
+		path, err := filepath.Abs(value[:end])
+		words = append(words, flag, path+value[end:])
+		return err
+	}
+	var errs []error
 	for _, file := range g.envFiles {
-		path, err := filepath.Abs(file)
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, "--env-file", path)
+		errs = append(errs, named("--env-file", file, len(file)))
 	}
 	if g.firewall != "" {
-		path, err := filepath.Abs(g.firewall)
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, "--firewall", path)
+		errs = append(errs, named("--firewall", g.firewall, len(g.firewall)))
 	}
 	for _, spec := range g.copies {
-		i := max(strings.LastIndexByte(spec, ':'), 0)
-		path, err := filepath.Abs(spec[:i])
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, "--copy", path+spec[i:])
+		errs = append(errs, named("--copy", spec, max(strings.LastIndexByte(spec, ':'), 0)))
 	}
 	for _, spec := range g.volumes {
-		i := max(strings.IndexByte(spec, ':'), 0)
-		path, err := filepath.Abs(spec[:i])
-		if err != nil {
-			return nil, err
-		}
-		words = append(words, "--volume", path+spec[i:])
+		errs = append(errs, named("--volume", spec, max(strings.IndexByte(spec, ':'), 0)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	for _, b := range []struct {
 		flag string

@@ -41,11 +41,10 @@ func (a *app) runGuest(ctx context.Context, g *guest) error {
 	if err := a.pack(g, &c); err != nil {
 		return err
 	}
-	volumes, err := cli.OpenVolumes(g.volumes)
-	if err != nil {
+	var err error
+	if c.Shares, err = cli.OpenVolumes(g.volumes); err != nil {
 		return err
 	}
-	c.Shares = volumes.Shares
 	links, err := cli.Open(g.networks, &g.flags.capture)
 	if err != nil {
 		return err

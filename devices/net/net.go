@@ -16,14 +16,9 @@ import (
 
 	"ukvm.dev/devices/ring"
 	"ukvm.dev/hypercall"
+	"ukvm.dev/internal/pieces"
 	"ukvm.dev/netif"
 )
-
-// Memory is how the device reaches guest memory: Slices appends the host memory behind [va, va+n) to dst, if the guest
-// has mapped it for the access (a hypercall.Prot bit).
-type Memory interface {
-	Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error)
-}
 
 // ErrGuest is wrapped by errors that the guest has caused; they end it.
 var ErrGuest = errors.New("network device misused")
@@ -36,7 +31,7 @@ type Device struct {
 	link     netif.Link
 	shared   *frameRing     // nil: the link has none
 	features netif.Features // what was agreed
-	memory   Memory
+	memory   ring.Memory
 	rx, tx   *ring.Queue
 	maxFrame int // longest frame the link gives, in bytes
 	down     error
@@ -58,7 +53,7 @@ type Counters struct {
 
 // New makes a device on a ring slot. Features is what the link's SetFeatures was told. A ring that the guest has is given with
 // ShareFrames.
-func New(link netif.Link, features netif.Features, mtu int, slot []byte, memory Memory) *Device {
+func New(link netif.Link, features netif.Features, mtu int, slot []byte, memory ring.Memory) *Device {
 	const ethernet = 14 + 4 // header, and a VLAN tag
 	return &Device{
 		link: link, features: features, memory: memory, maxFrame: max(mtu+ethernet, features.RxSegment),
@@ -134,7 +129,7 @@ func (d *Device) outgoing(i int) error {
 		}
 	}
 	var header [hypercall.NetHeaderSize]byte
-	gather(header[:], d.pieces[first:])
+	pieces.Gather(header[:], d.pieces[first:])
 	length := int(total) - hypercall.NetHeaderSize
 	checked, err := d.checked(parseHeader(&header), length)
 	if err != nil {

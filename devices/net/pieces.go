@@ -20,23 +20,6 @@ func cut(pieces [][]byte, n int) (i int, whole []byte) {
 	return i, whole
 }
 
-// gather fills b from pieces.
-func gather(b []byte, pieces [][]byte) {
-	for _, p := range pieces {
-		if b = b[copy(b, p):]; len(b) == 0 {
-			return
-		}
-	}
-}
-
-// scatter stores b in pieces and returns what found no room.
-func scatter(b []byte, pieces [][]byte) []byte {
-	for _, p := range pieces {
-		b = b[copy(p, b):]
-	}
-	return b
-}
-
 func parseHeader(b *[hypercall.NetHeaderSize]byte) hypercall.NetHeader {
 	le := binary.LittleEndian
 	return hypercall.NetHeader{

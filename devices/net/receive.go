@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"ukvm.dev/hypercall"
+	"ukvm.dev/internal/pieces"
 	"ukvm.dev/netif"
 )
 
@@ -133,7 +134,7 @@ func (d *Device) deliver(f *netif.Frame, b *buffer) int {
 	}
 	f.Header.NumBuffers = uint16(i - b.first)
 	header := formatHeader(&f.Header)
-	copy(b.whole, scatter(header[:], d.pieces[d.rooms[b.first].first:b.cut]))
+	copy(b.whole, pieces.Scatter(d.pieces[d.rooms[b.first].first:b.cut], header[:]))
 	d.Counters.RxFrames++
 	d.Counters.RxBytes += uint64(f.Len)
 	return i

@@ -48,44 +48,46 @@ type Buffer struct {
 	Len  uint32
 }
 
+// Memory is how devices reach guest memory: Slices appends the host memory behind [va, va+n) to dst, if the guest has mapped it
+// for the access (a hypercall.Prot bit).
+type Memory interface {
+	Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error)
+}
+
 // Chain appends the buffers of the chain at head to dst. All must be for writing by the monitor, or all for reading. A
 // chain has at most hypercall.QueueLen descriptors, so that a loop ends.
 func (q *Queue) Chain(dst []Buffer, head uint16, write bool) ([]Buffer, error) {
+	return q.walk(dst, head, func(writes bool) bool { return writes == write })
+}
+
+// Request is Chain for one whose first buffers are for reading and the rest for writing (virtio 1.2 §2.7.4.2); the first `read` of
+// those it appends are for reading.
+func (q *Queue) Request(dst []Buffer, head uint16) (chain []Buffer, read int, err error) {
+	written := false
+	chain, err = q.walk(dst, head, func(writes bool) bool {
+		if !writes {
+			read++
+		}
+		fits := writes || !written
+		written = writes
+		return fits
+	})
+	return chain, read, err
+}
+
+// walk appends the buffers of a chain to dst, as long as fits agrees with whether the monitor is to write to them.
+func (q *Queue) walk(dst []Buffer, head uint16, fits func(writes bool) bool) ([]Buffer, error) {
 	for n := 0; ; n++ {
 		if head >= hypercall.QueueLen || n == hypercall.QueueLen {
 			return dst, ErrChain
 		}
 		d := q.mem.Desc[head] // a copy
-		if d.Flags&^(hypercall.DescNext|hypercall.DescWrite) != 0 || (d.Flags&hypercall.DescWrite != 0) != write {
+		if d.Flags&^(hypercall.DescNext|hypercall.DescWrite) != 0 || !fits(d.Flags&hypercall.DescWrite != 0) {
 			return dst, ErrChain
 		}
 		dst = append(dst, Buffer{d.Addr, d.Len})
 		if d.Flags&hypercall.DescNext == 0 {
 			return dst, nil
-		}
-		head = d.Next
-	}
-}
-
-// Request is Chain for one whose first buffers are for reading and the rest for writing (virtio 1.2 §2.7.4.2). It appends
-// all of them to dst; the first `read` of those are for reading.
-func (q *Queue) Request(dst []Buffer, head uint16) (chain []Buffer, read int, err error) {
-	writes := false
-	for n := 0; ; n++ {
-		if head >= hypercall.QueueLen || n == hypercall.QueueLen {
-			return dst, 0, ErrChain
-		}
-		d := q.mem.Desc[head] // a copy
-		write := d.Flags&hypercall.DescWrite != 0
-		if d.Flags&^(hypercall.DescNext|hypercall.DescWrite) != 0 || writes && !write {
-			return dst, 0, ErrChain
-		}
-		if writes = write; !write {
-			read++
-		}
-		dst = append(dst, Buffer{d.Addr, d.Len})
-		if d.Flags&hypercall.DescNext == 0 {
-			return dst, read, nil
 		}
 		head = d.Next
 	}

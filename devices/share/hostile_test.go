@@ -275,3 +275,54 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestReadMemory: a guest that has many long reads wait costs the host no more memory than workers can fill at a time, until it
+// takes what was read; and all of them are answered then.
+func TestReadMemory(t *testing.T) {
+	h := newHostile(t)
+	file := h.ask(t, hypercall.ShareRequest{Op: uint32(hypercall.ShareLookup), Node: hypercall.ShareRoot}, "file", 0, 0)
+	open := hypercall.ShareRequest{Op: uint32(hypercall.ShareOpen), Node: file.Node}
+	if r := h.ask(t, open, "", 0, 0); r.Errno != 0 {
+		t.Fatalf("%+v", r)
+	}
+	const many = 100
+	read := hypercall.ShareRequest{Op: uint32(hypercall.ShareRead), Node: file.Node}
+	read.Put(h.memory[requestAt:])
+	d := h.device
+	for range many {
+		h.offer(
+			hypercall.Desc{Addr: requestAt, Len: requestSize}, hypercall.Desc{Addr: replyAt, Len: replySize, Flags: write},
+			hypercall.Desc{Addr: dataAt, Len: hypercall.MaxShareData, Flags: write},
+		)
+		buffers, n, err := d.queue.Request(nil, d.queue.Head(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := d.parse(buffers, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.queue.Take()
+		d.out++
+		d.delegate(q, 0) // as if a disk were slow
+	}
+	held := func() int {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return len(d.done)
+	}
+	for held() < maxWorkers {
+		<-h.woken
+	}
+	if n := held(); n != maxWorkers {
+		t.Errorf("%d reads of a MiB are held", n)
+	}
+	for used := h.queue.Used.Index; h.queue.Used.Index-used < many; {
+		if _, err := d.Serve(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(h.memory[dataAt:][:8]) != "contents" || d.out != 0 || len(d.spare) != maxWorkers {
+		t.Errorf("%q, %d are out, %d buffers are spare", h.memory[dataAt:][:8], d.out, len(d.spare))
+	}
+}

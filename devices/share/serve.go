@@ -5,6 +5,7 @@ import (
 
 	"ukvm.dev/hostdir"
 	"ukvm.dev/hypercall"
+	"ukvm.dev/internal/pieces"
 )
 
 // serve answers a request, unless that may take long: then it says so, and has done nothing.
@@ -35,11 +36,11 @@ func (d *Device) serve(q request) (r hypercall.ShareReply, later bool) {
 	case hypercall.ShareRename:
 		return fail(d.dir.Rename(node, q.name, other, q.name2, q.Flags)), false
 	case hypercall.ShareReadlink:
-		buf := make([]byte, min(size(q.out), hypercall.MaxShareName))
+		buf := make([]byte, min(pieces.Size(q.out), hypercall.MaxShareName))
 		n, errno := d.dir.Readlink(node, buf)
 		return answer(q.out, buf[:max(n, 0)], errno), false
 	case hypercall.ShareEntries:
-		buf := make([]byte, size(q.out))
+		buf := make([]byte, pieces.Size(q.out))
 		n, errno := d.dir.Entries(node, q.Other, buf)
 		return answer(q.out, buf[:max(n, 0)], errno), false
 	case hypercall.ShareOpen:
@@ -52,7 +53,7 @@ func (d *Device) serve(q request) (r hypercall.ShareReply, later bool) {
 		return r, false
 	case hypercall.ShareRead:
 		n, errno := d.dir.ReadAt(node, q.out, q.Offset, true)
-		if errno == syscall.EAGAIN || errno == 0 && d.more(node, q.Offset+int64(n), size(q.out)-n) {
+		if errno == syscall.EAGAIN || errno == 0 && d.more(node, q.Offset+int64(n), pieces.Size(q.out)-n) {
 			return r, true
 		}
 		d.Counters.Read += uint64(max(n, 0))
@@ -124,8 +125,8 @@ func (d *Device) write(q *request, data [][]byte) hypercall.ShareReply {
 
 // forget takes uses of handles back.
 func (d *Device) forget(list [][]byte) {
-	b := make([]byte, size(list))
-	gather(b, list)
+	b := make([]byte, pieces.Size(list))
+	pieces.Gather(b, list)
 	for ; len(b) >= hypercall.ShareForgottenSize; b = b[hypercall.ShareForgottenSize:] {
 		var f hypercall.ShareForgotten
 		f.Get(b)
@@ -150,5 +151,5 @@ func answer(out [][]byte, data []byte, errno syscall.Errno) hypercall.ShareReply
 	if errno != 0 {
 		return fail(errno)
 	}
-	return hypercall.ShareReply{N: int64(scatter(out, data))}
+	return hypercall.ShareReply{N: int64(len(data) - len(pieces.Scatter(out, data)))}
 }

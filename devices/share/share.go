@@ -4,7 +4,7 @@
 // What the host can answer from its memory is answered at once, on the vCPU's thread: most requests are, and cost the exit that
 // found them. Reads that have to wait for a disk, syncs, and whatever else may take long go to a few workers, so that the
 // guest runs on. Workers never touch guest memory, which has another layout as soon as the guest runs: they read into
-// memory of the monitor's, and what is written was copied from the guest before.
+// memory of the monitor's, of which there is as much as all of them can read at a time.
 //
 // Everything in a request is the guest's word: lengths are bounded by the contract before memory is looked at, and names and
 // handles by package hostdir.
@@ -19,13 +19,8 @@ import (
 	"ukvm.dev/devices/ring"
 	"ukvm.dev/hostdir"
 	"ukvm.dev/hypercall"
+	"ukvm.dev/internal/pieces"
 )
-
-// Memory is how the device reaches guest memory: Slices appends the host memory behind [va, va+n) to dst, if the guest
-// has mapped it for the access (a hypercall.Prot bit).
-type Memory interface {
-	Slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) ([][]byte, error)
-}
 
 // ErrGuest is wrapped by errors that the guest has caused; they end it.
 var ErrGuest = errors.New("shared directory misused")
@@ -34,7 +29,7 @@ var ErrGuest = errors.New("shared directory misused")
 type Device struct {
 	dir    *hostdir.Dir
 	queue  *ring.Queue
-	memory Memory
+	memory ring.Memory
 
 	buffers []ring.Buffer
 	pieces  [][]byte
@@ -42,6 +37,8 @@ type Device struct {
 	out     int    // chains that workers have
 	wake    func() // tells the vCPU's thread that a worker is done
 	jobs    chan *task
+	spare   chan []byte // what workers read into, and what finish has copied
+	quit    chan struct{}
 	workers sync.WaitGroup
 	started int // workers
 
@@ -61,18 +58,30 @@ type Counters struct {
 const maxWorkers = 4
 
 // New makes a device on a queue's memory. wake is called by workers, at any time until Close returns.
-func New(dir *hostdir.Dir, queue []byte, memory Memory, wake func()) *Device {
-	return &Device{
+func New(dir *hostdir.Dir, queue []byte, memory ring.Memory, wake func()) *Device {
+	d := &Device{
 		dir: dir, queue: ring.New(queue), memory: memory, wake: wake,
 		head: make([]byte, hypercall.ShareRequestSize+hypercall.MaxShareName),
-		jobs: make(chan *task, hypercall.QueueLen),
+		jobs: make(chan *task, hypercall.QueueLen), spare: make(chan []byte, maxWorkers), quit: make(chan struct{}),
 	}
+	for range maxWorkers {
+		d.spare <- nil
+	}
+	return d
 }
 
 // Close waits for the workers and ends them.
 func (d *Device) Close() {
+	close(d.quit)
 	close(d.jobs)
 	d.workers.Wait()
+}
+
+// Finished reports whether a worker is done with something that Serve gives back.
+func (d *Device) Finished() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.done) > 0
 }
 
 // News reports whether the guest has something to look at.
@@ -155,7 +164,7 @@ func (d *Device) parse(buffers []ring.Buffer, read int) (q request, err error) {
 		return q, fmt.Errorf("request at %#x: %w", first.Addr, err)
 	}
 	head := d.head[:first.Len]
-	gather(head, d.pieces)
+	pieces.Gather(head, d.pieces)
 	q.Get(head)
 	names := head[hypercall.ShareRequestSize:]
 	if int(q.Name)+int(q.Name2) != len(names) {
@@ -196,16 +205,16 @@ func bounded(buffers []ring.Buffer) error {
 }
 
 // slices is the memory of buffers.
-func (d *Device) slices(buffers []ring.Buffer, access uint32) (pieces [][]byte, err error) {
+func (d *Device) slices(buffers []ring.Buffer, access uint32) (list [][]byte, err error) {
 	for _, b := range buffers {
 		if b.Len == 0 {
 			continue
 		}
-		if pieces, err = d.memory.Slices(pieces, b.Addr, uint64(b.Len), access); err != nil {
+		if list, err = d.memory.Slices(list, b.Addr, uint64(b.Len), access); err != nil {
 			return nil, fmt.Errorf("buffer at %#x: %w", b.Addr, err)
 		}
 	}
-	return pieces, nil
+	return list, nil
 }
 
 // reply writes an answer.
@@ -215,7 +224,7 @@ func reply(to [][]byte, a hypercall.ShareReply) {
 	}
 	var b [hypercall.ShareReplySize]byte
 	a.Put(b[:])
-	scatter(to, b[:])
+	pieces.Scatter(to, b[:])
 }
 
 // fail is an answer that says only what went wrong.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -59,30 +58,17 @@ func (v *Volume) option(s string) (err error) {
 	return nil
 }
 
-// Volumes are volumes that are open.
-type Volumes struct {
-	Shares []monitor.Share
-}
-
-// OpenVolumes opens the directories of the host's.
-func OpenVolumes(list []Volume) (*Volumes, error) {
-	vs := &Volumes{}
+// OpenVolumes opens the directories of the host's. They stay open as long as the process, unless there is an error.
+func OpenVolumes(list []Volume) (shares []monitor.Share, err error) {
 	for _, v := range list {
 		d, err := hostdir.Open(v.Host, hostdir.Options{ReadOnly: v.ReadOnly})
 		if err != nil {
-			vs.Close()
+			for _, s := range shares {
+				s.Dir.Close()
+			}
 			return nil, fmt.Errorf("-v %s:%s: %w", v.Host, v.Guest, err)
 		}
-		vs.Shares = append(vs.Shares, monitor.Share{Path: v.Guest, Dir: d, ReadOnly: v.ReadOnly, Valid: v.Valid})
+		shares = append(shares, monitor.Share{Path: v.Guest, Dir: d, Valid: v.Valid})
 	}
-	return vs, nil
-}
-
-// Close closes them, when no guest uses them any more.
-func (vs *Volumes) Close() error {
-	var errs []error
-	for _, s := range vs.Shares {
-		errs = append(errs, s.Dir.Close())
-	}
-	return errors.Join(errs...)
+	return shares, nil
 }

@@ -4,13 +4,27 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"ukvm.dev/guest/posix/vnode"
 	"ukvm.dev/hostdir"
+	"ukvm.dev/hypercall"
 )
+
+// TestBits: changes of attributes have the same bits all the way.
+func TestBits(t *testing.T) {
+	guest := []uint32{vnode.SetMode, vnode.SetUID, vnode.SetGID, vnode.SetSize, vnode.SetAtime, vnode.SetMtime}
+	contract := []uint32{
+		hypercall.ShareSetMode, hypercall.ShareSetUID, hypercall.ShareSetGID, hypercall.ShareSetSize, hypercall.ShareSetAtime, hypercall.ShareSetMtime,
+	}
+	host := []uint32{hostdir.SetMode, hostdir.SetUID, hostdir.SetGID, hostdir.SetSize, hostdir.SetAtime, hostdir.SetMtime}
+	if !slices.Equal(guest, contract) || !slices.Equal(contract, host) {
+		t.Errorf("%b in guests, %b between, %b on the host", guest, contract, host)
+	}
+}
 
 // TestForgotten: handles of nodes that nobody holds go back to the host, and those of nodes in use stay.
 func TestForgotten(t *testing.T) {

@@ -54,6 +54,8 @@ type FS struct {
 	nodes     map[uint64]*entry // by handle
 	names     map[name]target
 	forgotten []hypercall.ShareForgotten
+
+	cleaned chan struct{} // has one when something has been added to forgotten
 }
 
 // entry is what is known of a handle.
@@ -79,11 +81,14 @@ const (
 	maxForgotten = 64
 )
 
+// cleanWait is how long a request waits for nodes that nobody holds, if the monitor has no room for more.
+const cleanWait = 100 * time.Millisecond
+
 var _ vnode.FileSystem = (*FS)(nil)
 
 // New returns the file system that a caller leads to. Errors: those of asking for the root's attributes.
 func New(caller Caller, c Config) (*FS, syscall.Errno) {
-	fs := &FS{caller: caller, config: c, nodes: map[uint64]*entry{}, names: map[name]target{}}
+	fs := &FS{caller: caller, config: c, nodes: map[uint64]*entry{}, names: map[name]target{}, cleaned: make(chan struct{}, 1)}
 	r := fs.call(hypercall.ShareRequest{Op: uint32(hypercall.ShareAttr), Node: hypercall.ShareRoot}, "", "", nil, nil)
 	if r.Errno != 0 {
 		return nil, syscall.Errno(r.Errno)
@@ -121,22 +126,29 @@ func (fs *FS) call(q hypercall.ShareRequest, name, name2 string, in, out []byte)
 	fs.forget(maxForgotten)
 	if r.Errno == uint32(syscall.ENFILE) {
 		fs.dropNames()
-		runtime.GC() // finds nodes, and cleans up behind them soon
-		for i := 0; i < 100 && fs.forget(1) == 0; i++ {
-			time.Sleep(time.Millisecond)
+		fs.forget(1)
+		select {
+		case <-fs.cleaned: // that was before
+		default:
 		}
+		runtime.GC() // finds nodes, and cleans up behind them soon
+		select {
+		case <-fs.cleaned:
+		case <-time.After(cleanWait):
+		}
+		fs.forget(1)
 		r = fs.caller.Call(q, name, name2, in, out)
 	}
 	return r
 }
 
 // forget gives handles back if there are at least so many to give.
-func (fs *FS) forget(least int) int {
+func (fs *FS) forget(least int) {
 	fs.mu.Lock()
 	n := len(fs.forgotten)
 	if n < least || n == 0 {
 		fs.mu.Unlock()
-		return 0
+		return
 	}
 	list := fs.forgotten
 	fs.forgotten = nil
@@ -149,7 +161,6 @@ func (fs *FS) forget(least int) int {
 	for most := fs.caller.Max() / size * size; len(b) > 0; b = b[min(most, len(b)):] {
 		fs.caller.Call(hypercall.ShareRequest{Op: uint32(hypercall.ShareForget)}, "", "", b[:min(most, len(b))], nil)
 	}
-	return n
 }
 
 // dropNames forgets what names lead to.
@@ -192,6 +203,10 @@ func (fs *FS) clean(handle uint64) {
 	if e := fs.nodes[handle]; e != nil && e.node.Value() == nil {
 		delete(fs.nodes, handle)
 		fs.forgotten = append(fs.forgotten, hypercall.ShareForgotten{Node: handle, Count: e.count})
+		select {
+		case fs.cleaned <- struct{}{}:
+		default:
+		}
 	}
 }
 

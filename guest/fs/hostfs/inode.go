@@ -56,15 +56,7 @@ func (in *inode) Attr() vnode.Attr {
 
 // SetAttr changes attributes.
 func (in *inode) SetAttr(c vnode.Change) syscall.Errno {
-	q := hypercall.ShareRequest{Mode: c.Mode, UID: c.UID, GID: c.GID, Size: c.Size, Atime: c.Atime, Mtime: c.Mtime}
-	for _, b := range [...]struct{ from, to uint32 }{
-		{vnode.SetMode, hypercall.ShareSetMode}, {vnode.SetUID, hypercall.ShareSetUID}, {vnode.SetGID, hypercall.ShareSetGID},
-		{vnode.SetSize, hypercall.ShareSetSize}, {vnode.SetAtime, hypercall.ShareSetAtime}, {vnode.SetMtime, hypercall.ShareSetMtime},
-	} {
-		if c.Set&b.from != 0 {
-			q.Set |= b.to
-		}
-	}
+	q := hypercall.ShareRequest{Set: c.Set, Mode: c.Mode, UID: c.UID, GID: c.GID, Size: c.Size, Atime: c.Atime, Mtime: c.Mtime}
 	r := in.request(hypercall.ShareSetAttr, q)
 	if r.Errno == 0 {
 		in.learn(&r.Attr)

@@ -4,8 +4,8 @@ package tcp
 // sent, so that the ACK that it causes shows what is missing, instead of waiting for the retransmission timeout and
 // starting over with a window of one segment.
 //
-// A probe of new data is pushed. If all had arrived, and only its ACK was lost, the peer would otherwise delay the ACK of the one
-// segment that it gets: under 5 % loss without delay, Linux's 40 ms were half of all time.
+// It is pushed. If all had arrived, and only its ACK was lost, the peer would otherwise delay the ACK of a probe
+// of new data, the one segment that it gets: under 5 % loss without delay, Linux's 40 ms were half of all time.
 type tailProbe struct {
 	now    bool // is being sent
 	out    bool // has been sent, and nothing was heard of it yet
