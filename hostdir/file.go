@@ -179,6 +179,18 @@ func (d *Dir) contents(h Node, write bool) (*node, *description, func(), syscall
 	return n, s, done, 0
 }
 
+// Descriptor returns a descriptor of an open file, to be mapped: for reading, and for writing if write is set. The caller closes it.
+// Errors: EISDIR and
+// EINVAL if it is no file, EBADF if it is not open, or not for writing, EMFILE.
+func (d *Dir) Descriptor(h Node, write bool) (int, syscall.Errno) {
+	_, s, done, e := d.contents(h, write)
+	if e != 0 {
+		return -1, e
+	}
+	defer done()
+	return retry(func() (int, error) { return unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0) })
+}
+
 // ReadAt reads into bufs, at most 1024 of them (IOV_MAX), from an offset. 0 bytes is the end. With nowait it returns EAGAIN
 // if the host would have to wait for a disk, or its file system cannot say so (preadv2(2), RWF_NOWAIT); fewer bytes than
 // there was room for are then those that were at hand, and not a sign of the end.

@@ -152,6 +152,8 @@ func TestNumbers(t *testing.T) {
 		{"RegionsVA", uint64(RegionsVA), 0x210000},
 		{"RingsVA", uint64(RingsVA), 0x240000},
 		{"ImageBase", uint64(ImageBase), 0x400000},
+		{"FilesVA", uint64(FilesVA), 0x7f00_0000_0000},
+		{"FilesEnd", uint64(FilesEnd), 0x7f10_0000_0000},
 		{"ArchiveVA", uint64(ArchiveVA), 0x7ff0_0000_0000},
 		{"StackTop", uint64(StackTop), 0x7fff_0000_0000},
 		{"FrameRingsVA", uint64(FrameRingsVA), 0x7fff_8000_0000},
@@ -189,7 +191,7 @@ func TestMemoryMap(t *testing.T) {
 		at   GVA
 	}{
 		{"SharedBase", SharedBase}, {"ClockVA", ClockVA}, {"BootVA", BootVA}, {"RegionsVA", RegionsVA}, {"RingsVA", RingsVA},
-		{"SharedEnd", SharedEnd}, {"ArchiveVA", ArchiveVA}, {"the stack", StackTop - StackSize}, {"StackTop", StackTop},
+		{"SharedEnd", SharedEnd}, {"FilesVA", FilesVA}, {"FilesEnd", FilesEnd}, {"ArchiveVA", ArchiveVA}, {"the stack", StackTop - StackSize}, {"StackTop", StackTop},
 		{"UserEnd", UserEnd}, {"FrameRingsEnd", FrameRingsEnd}, {"MonitorBase", MonitorBase},
 	}
 	for i, p := range parts {
@@ -200,7 +202,7 @@ func TestMemoryMap(t *testing.T) {
 			t.Errorf("%s at %#x is not above %s at %#x", p.name, p.at, parts[i-1].name, parts[i-1].at)
 		}
 	}
-	if ImageBase != SharedEnd || MmapEnd != ArchiveVA {
-		t.Error("the shared range and the image, or mappings and the archive, do not adjoin")
+	if ImageBase != SharedEnd || MmapEnd != FilesVA {
+		t.Error("the shared range and the image, or mappings and files, do not adjoin")
 	}
 }

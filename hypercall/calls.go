@@ -2,7 +2,7 @@ package hypercall
 
 // Version is the version of this contract. An image carries the one it was built for in its header, and the monitor
 // refuses any other.
-const Version = 6
+const Version = 7
 
 // Call is the number of a synchronous call. The guest makes it with a 32-bit OUT of any value to the port
 // PortCall + Call, after filling the argument block in the control page; when the OUT retires, the call is done and

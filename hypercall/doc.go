@@ -31,7 +31,11 @@
 //	                  ├─────────────────────────────┤
 //	                  │ mmap: Go's heap and all     │ where the region table says so, committed on first
 //	                  │ other mappings              │ touch, 64 KiB or more at a time
-//	0x7ff0_0000_0000  ├─────────────────────────────┤ ArchiveVA = MmapEnd
+//	0x7f00_0000_0000  ├─────────────────────────────┤ FilesVA = MmapEnd
+//	                  │ mapped files          rw-   │ of shared directories: the host's own pages
+//	0x7f10_0000_0000  ├─────────────────────────────┤ FilesEnd
+//	                  │                             │
+//	0x7ff0_0000_0000  ├─────────────────────────────┤ ArchiveVA
 //	                  │ files from --copy     r--   │ a cpio archive (newc)
 //	                  │ initial stack         rw-   │ ends at StackTop, with a guard page below
 //	0x7fff_8000_0000  ├─────────────────────────────┤ UserEnd = FrameRingsVA
@@ -41,6 +45,6 @@
 //	0xffff_8000_0000_0000  MonitorBase: descriptor tables, exit stubs, exception stack; supervisor pages that the
 //	                       guest, at CPL 3, can neither read nor write nor run
 //
-// Guest-physical space is exactly as large as the memory the guest was given, but for frame rings; the page tables lie in
+// Guest-physical space is exactly as large as the memory the guest was given, but for frame rings and mapped files; the page tables lie in
 // it too, in pages that no guest mapping reaches.
 package hypercall

@@ -18,8 +18,10 @@ const (
 	RingsVA        = SharedBase + 0x40000
 	SharedEnd  GVA = 0x400000
 
-	ImageBase GVA = 0x400000         // lowest address of a program segment
-	MmapEnd   GVA = ArchiveVA        // the guest kernel maps below this
+	ImageBase GVA = 0x400000     // lowest address of a program segment
+	MmapEnd   GVA = FilesVA      // the guest kernel maps below this
+	FilesVA   GVA = 0x7f00 << 32 // where files of shared directories appear (ShareMap)
+	FilesEnd  GVA = FilesVA + FilesSpan
 	ArchiveVA GVA = 0x7ff0 << 32     // start of the cpio archive, if there is one
 	StackTop  GVA = 0x7fff << 32     // end of the initial stack
 	UserEnd   GVA = 0x7fff_8000_0000 // end of what a program can have
@@ -32,6 +34,9 @@ const (
 
 	// StackSize is the size of the initial stack, on which main's thread starts. Go makes its own stacks later.
 	StackSize = 256 << 10
+
+	// FilesSpan is how much of files can appear at a time at most, in bytes.
+	FilesSpan = 64 << 30
 )
 
 // Protection bits of a region or a memory operation. Their values are Linux's PROT_READ, PROT_WRITE and PROT_EXEC.

@@ -39,10 +39,17 @@ const (
 	ShareSync                        // Node is on the disk; Flags 1: its contents suffice
 	ShareStatfs                      // a ShareStat
 	ShareLock                        // flock(2) of Node with Flags, which does not wait
+	ShareMap                         // Size bytes of Node from Offset on appear in memory, to be written if Flags is 1: N is where
+	ShareUnmap                       // what appears at the address Offset goes
 
 	ShareMax
 )
 
+// ShareMap has the pages of a file appear among the guest's addresses, between FilesVA and FilesEnd, at a multiple of 2 MiB. They are the
+// host's own: what is written there is in the file for every reader, and on its disk after ShareSync. The region table
+// says which of them the program may use, and how, as everywhere; a page behind the end of the file raises exception 18 (machine
+// check) when it is touched, which Linux calls SIGBUS. A mapping outlives ShareClose and ShareForget.
+//
 // ShareRoot is the handle of the directory itself.
 const ShareRoot = 1
 
@@ -50,6 +57,7 @@ const ShareRoot = 1
 const (
 	MaxShareName = 256 + 4096 // Name and Name2
 	MaxShareData = 1 << 20    // what is read or written
+	MaxShareMaps = 64         // mappings of a guest at a time
 )
 
 // ShareRequest is what a request begins with. Times are ns since 1970.

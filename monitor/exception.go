@@ -5,11 +5,15 @@ import (
 	"fmt"
 
 	"ukvm.dev/hypercall"
+	"ukvm.dev/monitor/guestmem"
 	"ukvm.dev/monitor/paging"
 )
 
-// vectorPage is the page fault's exception vector.
-const vectorPage = 14
+// Exception vectors: page fault, and machine check, which a guest is told of when a page's file does not have it.
+const (
+	vectorPage  = 14
+	vectorCheck = 18
+)
 
 // Bits of a page fault's error code (AMD APM vol. 2 §8.4.2).
 const (
@@ -42,7 +46,10 @@ func (vm *VM) exception(vector int) error {
 	if vector == vectorPage {
 		address = s.CR2
 		handled, err := vm.pageFault(hypercall.GVA(address), f.Error)
-		if handled || err != nil {
+		switch {
+		case errors.Is(err, guestmem.ErrFileEnd):
+			vector = vectorCheck
+		case handled || err != nil:
 			return err
 		}
 	}
@@ -57,7 +64,8 @@ func (vm *VM) exception(vector int) error {
 	return nil
 }
 
-// pageFault commits memory where the guest has mapped some. handled is false if the fault is the program's.
+// pageFault commits memory where the guest has mapped some. handled is false if the fault is the program's, or its file's
+// (guestmem.ErrFileEnd).
 func (vm *VM) pageFault(va hypercall.GVA, code uint64) (handled bool, err error) {
 	access := uint32(hypercall.ProtRead)
 	switch {
@@ -69,11 +77,13 @@ func (vm *VM) pageFault(va hypercall.GVA, code uint64) (handled bool, err error)
 	if va >= hypercall.UserEnd {
 		return false, nil
 	}
-	used := vm.space.used()
+	used, files := vm.space.used(), vm.space.filePages
 	switch err := vm.space.fault(va, access); {
 	case err == nil:
 	case errors.Is(err, errBadAddress):
 		return false, nil
+	case errors.Is(err, guestmem.ErrFileEnd):
+		return false, err
 	case errors.Is(err, paging.ErrNoMemory):
 		return false, outOfMemory(vm.config.Memory)
 	default:
@@ -81,7 +91,7 @@ func (vm *VM) pageFault(va hypercall.GVA, code uint64) (handled bool, err error)
 	}
 	vm.stats.faults.Add(1)
 	vm.stats.resident.Store(vm.space.used())
-	if vm.space.used() != used {
+	if vm.space.used() != used || vm.space.filePages != files {
 		vm.retries = 0
 	} else if vm.retries++; vm.retries > maxRetries {
 		return false, hostFailure("KVM cannot run the guest", fmt.Errorf("page fault at %#x that has no cause", va))

@@ -90,7 +90,7 @@ func (vm *VM) loop() (err error) {
 			if !ok {
 				panic(r)
 			}
-			err = hostFailure("guest memory is not there any more; has the image been changed?", fault)
+			err = hostFailure("guest memory is not there any more; has the image been changed, or a file that the guest has mapped been cut short?", fault)
 		}
 	}()
 	for {
@@ -182,6 +182,9 @@ func (vm *VM) handle(reason uint32) error {
 	case eventFailure:
 		return hostFailure("KVM cannot run the guest", fmt.Errorf("exit reason %d, %#x at %s", number, vm.vcpu.Failure(), vm.where()))
 	case eventMemory:
+		if some, err := vm.space.forgetFiles(); some && err == nil {
+			return nil
+		}
 		return hostFailure("the host cannot provide the guest's memory", fmt.Errorf("at %s", vm.where()))
 	}
 	return hostFailure("KVM cannot run the guest", fmt.Errorf("unexpected exit reason %d at %s", number, vm.where()))

@@ -57,7 +57,7 @@ func (vm *VM) addShare(i int, s *Share, d *hypercall.Device) error {
 	if err != nil {
 		return err
 	}
-	vm.shares = append(vm.shares, share.New(s.Dir, slot[:hypercall.QueueSize], vm.space, vm.interrupt))
+	vm.shares = append(vm.shares, share.New(s.Dir, slot[:hypercall.QueueSize], vm.space, fileMapper{vm}, vm.interrupt))
 	return nil
 }
 

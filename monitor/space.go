@@ -25,6 +25,8 @@ type space struct {
 	regions   *hypercall.Regions
 	runs      []paging.Run // scratch
 	blocks    blockState
+	window    *guestmem.Window // in which files appear (files.go); nil: none ever did
+	filePages uint64           // pages of files that were made present
 
 	streams [4]stream // recent commits, to see which go on
 	next    int       // the one to be replaced
@@ -169,6 +171,9 @@ func (s *space) fault(va hypercall.GVA, access uint32) error {
 	if !ok || r.Prot&access == 0 {
 		return errBadAddress
 	}
+	if from, to := inFiles(va, va+1); from < to {
+		return s.faultFile(va, access, r)
+	}
 	page := va &^ (hypercall.PageSize - 1)
 	st := s.stream(page)
 	start := page &^ hypercall.GVA(st.chunk-1)
@@ -234,9 +239,16 @@ func (s *space) stream(page hypercall.GVA) *stream {
 	return st
 }
 
-// commit makes the absent pages of [start, end) present.
+// commit makes the absent pages of [start, end) present, but for those of files.
 func (s *space) commit(start, end hypercall.GVA, prot uint32) error {
 	defer func() { s.control.Resident = s.used() }()
+	return aroundFiles(start, end, func(from, to hypercall.GVA) error {
+		return s.commitRAM(from, to, prot)
+	}, func(from, to hypercall.GVA) error { return nil })
+}
+
+// commitRAM is commit where no files are.
+func (s *space) commitRAM(start, end hypercall.GVA, prot uint32) error {
 	for va := start; va < end; {
 		n, held := s.tables.Held(va)
 		if held {
@@ -331,7 +343,10 @@ func (s *space) slices(dst [][]byte, va hypercall.GVA, n uint64, access uint32) 
 	var run paging.Run
 	flush := func() {
 		if run.Len > 0 {
-			b, _ := s.ram.Bytes(run.GPA, run.Len)
+			b, ok := s.ram.Bytes(run.GPA, run.Len)
+			if !ok {
+				b, _ = s.window.Bytes(run.GPA, run.Len)
+			}
 			dst = append(dst, b)
 		}
 	}
@@ -388,7 +403,9 @@ func (s *space) write(va hypercall.GVA, b []byte) error {
 // drop gives the pages of a range back.
 func (s *space) drop(start, end hypercall.GVA) error {
 	defer func() { s.control.Resident = s.used() }()
-	return s.byBlocks(start, end, s.dropBlock, s.dropPages)
+	return aroundFiles(start, end, func(from, to hypercall.GVA) error {
+		return s.byBlocks(from, to, s.dropBlock, s.dropPages)
+	}, s.dropFiles)
 }
 
 // dropPages is drop where no blocks are.
@@ -406,10 +423,14 @@ func (s *space) dropPages(start, end hypercall.GVA) error {
 func (s *space) protect(start, end hypercall.GVA, prot uint32) error {
 	defer func() { s.control.Resident = s.used() }()
 	s.room(tablesRoom)
-	return s.byBlocks(start, end, func(b paging.Block, from, to hypercall.GVA) error {
-		return s.protectBlock(b, from, to, prot)
+	return aroundFiles(start, end, func(from, to hypercall.GVA) error {
+		return s.byBlocks(from, to, func(b paging.Block, from, to hypercall.GVA) error {
+			return s.protectBlock(b, from, to, prot)
+		}, func(from, to hypercall.GVA) error {
+			return s.protectPages(from, to, prot)
+		})
 	}, func(from, to hypercall.GVA) error {
-		return s.protectPages(from, to, prot)
+		return s.protectFiles(from, to, prot)
 	})
 }
 
@@ -424,59 +445,9 @@ func (s *space) protectPages(start, end hypercall.GVA, prot uint32) error {
 	return nil
 }
 
-// loadImage maps an image. One that is small beside the RAM is mapped at once, its file pages straight from the file;
-// of a larger one only what is touched comes in.
-func (s *space) loadImage(m *loader.Image, f *os.File) error {
-	s.image, s.file = m, f
-	for i := range m.Segments {
-		s.imageSize += m.Segments[i].FileSize
+func (s *space) close() error {
+	if s.window != nil {
+		return errors.Join(s.window.Close(), s.ram.Close())
 	}
-	for i := range m.Segments {
-		seg := &m.Segments[i]
-		s.addRegion(seg.Start, seg.End(), seg.Prot)
-		if s.imageSize > s.ram.Size()/4 {
-			continue
-		}
-		if err := s.mapFile(seg); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.ram.Close()
 }
-
-// mapFile maps the whole pages that a segment has in the file, straight from the file, and commits the
-// start of what follows.
-func (s *space) mapFile(seg *loader.Segment) error {
-	whole := seg.FileSize &^ (hypercall.PageSize - 1)
-	for at := uint64(0); at < whole; {
-		order := 0
-		for order < guestmem.MaxOrder && at+hypercall.PageSize<<(order+1) <= whole {
-			order++
-		}
-		gpa, ok := s.ram.AllocCold(order)
-		if !ok {
-			return paging.ErrNoMemory
-		}
-		n := uint64(hypercall.PageSize) << order
-		if err := s.ram.ShowFile(gpa, n, s.file, seg.Offset+int64(at)); err != nil {
-			return err
-		}
-		if err := s.tables.Map(seg.Start+hypercall.GVA(at), gpa, n, seg.Prot); err != nil {
-			return err
-		}
-		at += n
-	}
-	rest := seg.Start + hypercall.GVA(whole)
-	return s.commit(rest, min(rest+early, seg.End()), seg.Prot)
-}
-
-// early is how much of a segment's zeroes is committed from the start: Go's runtime touches all of its own.
-const early = 256 << 10
-
-// addRegion enters a range into the guest's region table before the guest starts. Ranges come in ascending order.
-func (s *space) addRegion(start, end hypercall.GVA, prot uint32) {
-	s.regions.Table[s.regions.Count] = hypercall.Region{Start: start, End: end, Prot: prot, Used: 1}
-	s.regions.Count++
-}
-
-func (s *space) close() error { return s.ram.Close() }

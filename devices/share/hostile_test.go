@@ -58,7 +58,7 @@ func newHostile(t testing.TB) *hostile {
 	}
 	mem := make([]byte, hypercall.QueueSize)
 	h.queue = (*hypercall.Queue)(unsafe.Pointer(&mem[0]))
-	h.device = New(dir, mem, h.memory, func() {
+	h.device = New(dir, mem, h.memory, noFiles{}, func() {
 		select {
 		case h.woken <- struct{}{}:
 		default:
@@ -326,3 +326,13 @@ func TestReadMemory(t *testing.T) {
 		t.Errorf("%q, %d are out, %d buffers are spare", h.memory[dataAt:][:8], d.out, len(d.spare))
 	}
 }
+
+// noFiles is a Mapper that closes what it gets.
+type noFiles struct{}
+
+func (noFiles) Map(fd int, at int64, n uint64, write bool) (hypercall.GVA, syscall.Errno) {
+	syscall.Close(fd)
+	return 0, syscall.ENOMEM
+}
+
+func (noFiles) Unmap(va hypercall.GVA) syscall.Errno { return syscall.EINVAL }

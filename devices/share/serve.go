@@ -1,6 +1,7 @@
 package share
 
 import (
+	"math"
 	"syscall"
 
 	"ukvm.dev/hostdir"
@@ -76,6 +77,10 @@ func (d *Device) serve(q request) (r hypercall.ShareReply, later bool) {
 		return answer(q.out, b[:], errno), false
 	case hypercall.ShareLock:
 		return fail(d.dir.Lock(node, int(q.Flags))), false
+	case hypercall.ShareMap:
+		return d.show(node, &q), false
+	case hypercall.ShareUnmap:
+		return fail(d.files.Unmap(hypercall.GVA(q.Offset))), false
 	case hypercall.ShareAllocate, hypercall.ShareSync:
 		return r, true
 	}
@@ -121,6 +126,24 @@ func (d *Device) write(q *request, data [][]byte) hypercall.ShareReply {
 	r := attr(d.dir.Attr(node))
 	r.N, r.Node = int64(n), uint64(end)
 	return r
+}
+
+// show has a part of a file appear in the guest's memory.
+func (d *Device) show(n hostdir.Node, q *request) hypercall.ShareReply {
+	const page = hypercall.PageSize - 1
+	if q.Offset < 0 || q.Offset&page != 0 || q.Size <= 0 || q.Size&page != 0 || q.Offset > math.MaxInt64-q.Size {
+		return fail(syscall.EINVAL)
+	}
+	if q.Size > hypercall.FilesSpan {
+		return fail(syscall.ENOMEM)
+	}
+	write := q.Flags == 1
+	fd, errno := d.dir.Descriptor(n, write)
+	if errno != 0 {
+		return fail(errno)
+	}
+	va, errno := d.files.Map(fd, q.Offset, uint64(q.Size), write)
+	return hypercall.ShareReply{Errno: uint32(errno), N: int64(va)}
 }
 
 // forget takes uses of handles back.

@@ -30,6 +30,7 @@ type Device struct {
 	dir    *hostdir.Dir
 	queue  *ring.Queue
 	memory ring.Memory
+	files  Mapper
 
 	buffers []ring.Buffer
 	pieces  [][]byte
@@ -48,6 +49,16 @@ type Device struct {
 	Counters Counters
 }
 
+// Mapper has files of the host's appear among the guest's addresses. Its methods are called on the vCPU's thread while the vCPU does
+// not run.
+type Mapper interface {
+	// Map has n bytes of fd, which it takes over, from at on appear, to be written if write is set, and returns where. The file may
+	// be shorter. Errors: ENOMEM, those of mmap(2).
+	Map(fd int, at int64, n uint64, write bool) (hypercall.GVA, syscall.Errno)
+	// Unmap takes back what Map has returned. Errors: EINVAL if it has not.
+	Unmap(va hypercall.GVA) syscall.Errno
+}
+
 // Counters count requests.
 type Counters struct {
 	Requests, Waited uint64 // and of those, how many went to a worker
@@ -58,9 +69,9 @@ type Counters struct {
 const maxWorkers = 4
 
 // New makes a device on a queue's memory. wake is called by workers, at any time until Close returns.
-func New(dir *hostdir.Dir, queue []byte, memory ring.Memory, wake func()) *Device {
+func New(dir *hostdir.Dir, queue []byte, memory ring.Memory, files Mapper, wake func()) *Device {
 	d := &Device{
-		dir: dir, queue: ring.New(queue), memory: memory, wake: wake,
+		dir: dir, queue: ring.New(queue), memory: memory, files: files, wake: wake,
 		head: make([]byte, hypercall.ShareRequestSize+hypercall.MaxShareName),
 		jobs: make(chan *task, hypercall.QueueLen), spare: make(chan []byte, maxWorkers), quit: make(chan struct{}),
 	}

@@ -99,7 +99,7 @@ func (kernelGate) Random(p []byte) {
 }
 
 func (kernelGate) Memory(trap, addr, n, prot, flags uintptr) (uintptr, syscall.Errno) {
-	r, _, errno := syscall.RawSyscall6(trap, addr, n, prot, flags, ^uintptr(0), 0)
+	r, _, errno := rawSyscall6(trap, addr, n, prot, flags, ^uintptr(0), 0)
 	return r, errno
 }
 

@@ -4,6 +4,7 @@ package posix
 
 import (
 	"math/bits"
+	"syscall"
 	"unsafe"
 
 	"ukvm.dev/guest/kernel"
@@ -35,6 +36,12 @@ func programEnviron() []string
 //
 //go:linkname addExitHook os.ukvmAddExitHook
 func addExitHook(f func())
+
+// rawSyscall6 makes a system call that is not offered to this package.
+//
+//go:linkname rawSyscall6 syscall.ukvmRawSyscall6
+//go:uintptrkeepalive
+func rawSyscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, errno syscall.Errno)
 
 // bootArchive is the archive of --copy.
 //

@@ -59,7 +59,7 @@ func sysMemfdCreate(s *System, a args) (uintptr, syscall.Errno) {
 	if flags&noExecSeal != 0 {
 		m.seals.Store(sealExec)
 	}
-	o, errno := hold(&regular{m})
+	o, errno := hold(&regular{m, s})
 	if errno != 0 {
 		return 0, errno
 	}

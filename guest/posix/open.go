@@ -223,7 +223,7 @@ func (s *System) openObject(n vnode.Node, flags uint32) (opened, syscall.Errno) 
 	}
 	switch n := n.(type) {
 	case vnode.File:
-		return openFile(n, flags)
+		return s.openFile(n, flags)
 	case opener:
 		return n.open(s, flags)
 	}

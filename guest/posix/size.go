@@ -43,7 +43,7 @@ func sysTruncate(s *System, a args) (uintptr, syscall.Errno) {
 	}
 	switch n.(type) {
 	case vnode.File:
-		return result(n.SetAttr(vnode.Change{Set: vnode.SetSize, Size: size}))
+		return result(s.change(n, vnode.Change{Set: vnode.SetSize, Size: size}))
 	case vnode.Dir:
 		return 0, syscall.EISDIR
 	}
@@ -98,12 +98,17 @@ func sysFsync(s *System, a args) (uintptr, syscall.Errno) {
 
 // sysSyncfs is syncfs(2).
 func sysSyncfs(s *System, a args) (uintptr, syscall.Errno) {
-	_, errno := s.nodeOfDescriptor(a.a1)
-	return result(errno)
+	if _, errno := s.nodeOfDescriptor(a.a1); errno != 0 {
+		return 0, errno
+	}
+	return result(s.collectAll(nil))
 }
 
 // sysSync is sync(2).
-func sysSync(s *System, a args) (uintptr, syscall.Errno) { return 0, 0 }
+func sysSync(s *System, a args) (uintptr, syscall.Errno) {
+	s.collectAll(nil) // which cannot fail, says the manual page
+	return 0, 0
+}
 
 // sysFadvise64 is posix_fadvise(2) and readahead(2): advice.
 func sysFadvise64(s *System, a args) (uintptr, syscall.Errno) {

@@ -17,6 +17,7 @@ type System struct {
 	env  environment
 
 	files    table
+	maps     mappings
 	tree     tree
 	locks    locks
 	inodes   atomic.Uint64 // of anonymous inodes

@@ -145,7 +145,7 @@ func offer(n int) string {
 		"\t\t\treturn\n\t\t}\n\t}"
 }
 
-// rawCopy is fn as it was, under another name and without its linkname.
+// rawCopy is fn as it was, under another name, by which package posix links to it.
 func rawCopy(fn *ast.FuncDecl, text string, offset func(token.Pos) int) string {
 	var b strings.Builder
 	b.WriteString("\n\n")
@@ -156,6 +156,7 @@ func rawCopy(fn *ast.FuncDecl, text string, offset func(token.Pos) int) string {
 			}
 		}
 	}
+	b.WriteString("//go:linkname ukvm" + fn.Name.Name + "\n")
 	b.WriteString(text[offset(fn.Pos()):offset(fn.Name.Pos())] + "ukvm" + text[offset(fn.Name.Pos()):offset(fn.End())])
 	return b.String()
 }

@@ -48,7 +48,7 @@ func TestPatchHook(t *testing.T) {
 	for _, want := range []string{
 		"err Errno) {\n\treturn RawSyscall6(trap, a1, a2, a3, 0, 0, 0)\n}", // RawSyscall as it was
 		offer6 + "\treturn linux.Syscall6(",
-		"}\n\n//go:uintptrkeepalive\nfunc ukvmRawSyscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {\n\treturn linux.Syscall6(",
+		"}\n\n//go:uintptrkeepalive\n//go:linkname ukvmRawSyscall6\nfunc ukvmRawSyscall6(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2 uintptr, err Errno) {\n\treturn linux.Syscall6(",
 		offer3 + "\tentersyscall() // RawSyscall6 follows\n\tr1, r2, err = ukvmRawSyscall6(",
 		offer6 + "\tr1, r2, err = ukvmRawSyscall6(",
 	} {

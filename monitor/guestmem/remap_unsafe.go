@@ -23,6 +23,24 @@ func (r *RAM) remap(off, n uint64, fd int, at int64) error {
 	return nil
 }
 
+// remap replaces the mapping of all[off:off+n].
+func (w *Window) remap(off, n uint64, prot, flags, fd int, at int64) error {
+	// Safety: as above, in the window's own mapping.
+	addr := uintptr(unsafe.Pointer(&w.all[off : off+n][0]))
+	_, _, e := unix.Syscall6(unix.SYS_MMAP, addr, uintptr(n), uintptr(prot), uintptr(flags|unix.MAP_FIXED), uintptr(fd), uintptr(at))
+	if e != 0 {
+		return e
+	}
+	_ = unix.Madvise(w.all[off:off+n], unix.MADV_DONTFORK)
+	_ = unix.Madvise(w.all[off:off+n], unix.MADV_DONTDUMP)
+	return nil
+}
+
+// clear makes all[off:off+n] addresses without memory.
+func (w *Window) clear(off, n uint64) error {
+	return w.remap(off, n, unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE, -1, 0)
+}
+
 // alignment is how far into mem the first multiple of hugePage is.
 func alignment(mem []byte) uint64 {
 	// Safety: the address is only computed with.

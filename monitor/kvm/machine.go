@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	gokvm "github.com/bobuhiro11/gokvm/kvm"
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ const tssAddress = 0xfffbd000
 type Machine struct {
 	vm    *os.File
 	vcpu  *VCPU
-	slots []gokvm.UserspaceMemoryRegion
+	slots []gokvm.UserspaceMemoryRegion // by number; those without a size are free
 }
 
 // NewMachine makes a machine without memory.
@@ -43,31 +44,62 @@ func (s *System) NewMachine() (*Machine, error) {
 }
 
 // AddMemory makes host memory appear at a guest physical address. Both are page-aligned; the memory must stay mapped
-// until the machine is closed.
+// until the machine is closed or RemoveMemory.
 func (m *Machine) AddMemory(gpa uint64, memory []byte) error {
+	number := slices.IndexFunc(m.slots, func(s gokvm.UserspaceMemoryRegion) bool { return s.MemorySize == 0 })
+	if number < 0 {
+		number = len(m.slots)
+	}
 	slot := gokvm.UserspaceMemoryRegion{
-		Slot:          uint32(len(m.slots)),
+		Slot:          uint32(number),
 		GuestPhysAddr: gpa,
 		MemorySize:    uint64(len(memory)),
 		UserspaceAddr: addressOf(memory),
 	}
-	if err := gokvm.SetUserMemoryRegion(m.vm.Fd(), &slot); err != nil {
+	if err := m.setSlot(slot); err != nil {
 		return fmt.Errorf("map guest memory: %w", err)
 	}
-	m.slots = append(m.slots, slot)
+	if number == len(m.slots) {
+		m.slots = append(m.slots, slot)
+	}
+	m.slots[number] = slot
 	return nil
+}
+
+// RemoveMemory takes away what AddMemory has made appear at gpa. KVM forgets all that it has derived from the guest's page
+// tables, as with Forget. The vCPU must not be running.
+func (m *Machine) RemoveMemory(gpa uint64) error {
+	for i := range m.slots {
+		s := &m.slots[i]
+		if s.MemorySize == 0 || s.GuestPhysAddr != gpa {
+			continue
+		}
+		gone := *s
+		gone.MemorySize = 0
+		if err := m.setSlot(gone); err != nil {
+			return fmt.Errorf("unmap guest memory: %w", err)
+		}
+		*s = gone
+		return nil
+	}
+	return fmt.Errorf("unmap guest memory: there is none at %#x", gpa)
+}
+
+func (m *Machine) setSlot(s gokvm.UserspaceMemoryRegion) error {
+	return gokvm.SetUserMemoryRegion(m.vm.Fd(), &s)
 }
 
 // Forget makes KVM forget all it has derived from the guest's page tables: every memory slot is deleted (a size of 0,
 // KVM API 4.35) and made anew. The vCPU must not be running.
 func (m *Machine) Forget() error {
 	for _, slot := range m.slots {
+		if slot.MemorySize == 0 {
+			continue
+		}
 		gone := slot
 		gone.MemorySize = 0
-		for _, s := range []*gokvm.UserspaceMemoryRegion{&gone, &slot} {
-			if err := gokvm.SetUserMemoryRegion(m.vm.Fd(), s); err != nil {
-				return fmt.Errorf("map guest memory anew: %w", err)
-			}
+		if err := errors.Join(m.setSlot(gone), m.setSlot(slot)); err != nil {
+			return fmt.Errorf("map guest memory anew: %w", err)
 		}
 	}
 	return nil

@@ -31,6 +31,33 @@ func (addresses) Slices(dst [][]byte, va hypercall.GVA, n uint64, _ uint32) ([][
 	return append(dst, unsafe.Slice(*(**byte)(unsafe.Pointer(&addr)), n)), nil
 }
 
+// mapper has files appear in the process's own memory.
+type mapper map[hypercall.GVA]uint64
+
+func (m mapper) Map(fd int, at int64, n uint64, write bool) (hypercall.GVA, syscall.Errno) {
+	prot := uintptr(syscall.PROT_READ)
+	if write {
+		prot |= syscall.PROT_WRITE
+	}
+	va, _, errno := syscall.Syscall6(syscall.SYS_MMAP, 0, uintptr(n), prot, syscall.MAP_SHARED, uintptr(fd), uintptr(at))
+	if errno != 0 {
+		return 0, errno
+	}
+	syscall.Close(fd)
+	m[hypercall.GVA(va)] = n
+	return hypercall.GVA(va), 0
+}
+
+func (m mapper) Unmap(va hypercall.GVA) syscall.Errno {
+	n, ok := m[va]
+	if !ok {
+		return syscall.EINVAL
+	}
+	delete(m, va)
+	_, _, errno := syscall.Syscall(syscall.SYS_MUNMAP, uintptr(va), uintptr(n), 0)
+	return errno
+}
+
 // newRig shares a directory of the test's. It looks for descriptors that are left.
 func newRig(t testing.TB, o hostdir.Options, valid time.Duration) *rig {
 	t.Helper()
@@ -43,7 +70,7 @@ func newRig(t testing.TB, o hostdir.Options, valid time.Duration) *rig {
 	mem := make([]byte, hypercall.QueueSize+hypercall.PageSize)
 	mem = mem[-int(uintptr(unsafe.Pointer(&mem[0])))&(hypercall.PageSize-1):][:hypercall.QueueSize]
 	woken := make(chan struct{}, 1)
-	d := share.New(r.dir, mem, addresses{}, func() {
+	d := share.New(r.dir, mem, addresses{}, mapper{}, func() {
 		select {
 		case woken <- struct{}{}:
 		default:

@@ -1,6 +1,7 @@
 package hostfs
 
 import (
+	"sync/atomic"
 	"syscall"
 
 	"ukvm.dev/guest/posix/vnode"
@@ -11,11 +12,13 @@ import (
 type file struct {
 	inode
 	ahead ahead
+	shown atomic.Int32 // mappings through which it may be written to
 }
 
 var (
 	_ vnode.File   = (*file)(nil)
 	_ vnode.Opener = (*file)(nil)
+	_ vnode.Mapper = (*file)(nil)
 )
 
 // Open asks the host, which may refuse, and has news of the file.
@@ -40,8 +43,10 @@ func (f *file) Close() {
 
 // ReadAt reads from an offset.
 func (f *file) ReadAt(p []byte, off int64) (n int, errno syscall.Errno) {
-	if n, ok := f.ahead.read(f, p, off); ok {
-		return n, 0
+	if f.shown.Load() == 0 {
+		if n, ok := f.ahead.read(f, p, off); ok {
+			return n, 0
+		}
 	}
 	for n < len(p) {
 		part := p[n:min(len(p), n+f.fs.caller.Max())]

@@ -158,6 +158,17 @@ type Opener interface {
 	Close()
 }
 
+// Mapper is a File whose pages can be shown to the program: what is written there is in the file at once, and the other way round.
+type Mapper interface {
+	File
+	// Map has n bytes from off on, both multiples of the page size, appear at addresses that it chooses; the file may be
+	// shorter. The program may use them once they are mapped there (mmap(2), MAP_FIXED). They stay after Close. Errors: ENODEV if
+	// this file cannot be shown, ENOMEM.
+	Map(off, n int64, write bool) (addr uintptr, errno syscall.Errno)
+	// Unmap takes back what Map has returned for such use.
+	Unmap(addr uintptr, write bool)
+}
+
 // Syncer is a Dir whose names fsync(2) makes durable.
 type Syncer interface {
 	Dir
